@@ -1,0 +1,9 @@
+//! Tillrace keeps commerce metrics exactly right while events pour in: SQL views over events,
+//! planned by DataFusion, kept up to date by timely and differential dataflow.
+#![warn(missing_docs)]
+
+pub mod decode;
+pub mod delta;
+pub mod plan;
+pub mod script;
+pub mod source;

@@ -1,0 +1,216 @@
+//! How it is computed: a script's views as one graph of incremental nodes.
+//!
+//! A [`Script`](crate::script::Script) flows in; DataFusion's analyser and optimiser type and
+//! simplify each view's query, and what they yield is lowered to the few [`Op`]s that `render`
+//! knows how to keep up to date. Equal nodes are made once: views that share a sub-query share its
+//! node. What cannot be kept incrementally is refused here, with its position.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::SortOptions;
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::AggregateUDF;
+use datafusion::physical_expr::PhysicalExpr;
+
+use crate::script::{Script, View};
+
+/// A position in [`Plan::nodes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub usize);
+
+/// Everything that is computed, as a graph: each node reads only nodes before it.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The script that it was made from.
+    pub script: Arc<Script>,
+    /// The tables that some view reads, with the columns needed of each.
+    pub inputs: Vec<Input>,
+    /// The nodes, each after what it reads.
+    pub nodes: Vec<Node>,
+    /// The views whose answers are kept.
+    pub outputs: Vec<Output>,
+}
+
+/// A table as far as the views need it.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Which relation it is.
+    pub relation: Relation,
+    /// The needed columns, as ascending positions in the table's schema. Columns that make up the
+    /// primary key, the dedup id and the event time are always among them.
+    pub columns: Vec<usize>,
+    /// The schema of those columns.
+    pub schema: SchemaRef,
+}
+
+/// What an input reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Relation {
+    /// A table, as a position in [`Script::tables`].
+    Table(usize),
+    /// `tillrace.rejects`.
+    Rejects,
+    /// The counts that add up to `tillrace.inputs`, a row a block read.
+    Blocks,
+}
+
+/// One step of the computation.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it does.
+    pub op: Op,
+    /// The schema of its rows.
+    pub schema: SchemaRef,
+    /// Whether its rows are only ever added, never taken back.
+    pub append_only: bool,
+    /// The views that asked for it, for messages and `explain`.
+    pub views: Vec<String>,
+}
+
+/// What a node does. Expressions refer to the input's columns by position.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// The rows of an input, as a position in [`Plan::inputs`].
+    Input(usize),
+    /// Rows that never change.
+    Constant(ConstantRows),
+    /// Row by row: filters and projections, one after the other. State: none.
+    Map {
+        /// What it reads.
+        input: NodeId,
+        /// The steps; each sees the columns that the one before it left.
+        steps: Vec<Step>,
+    },
+    /// One row per element of a list column, which the element replaces. A null or empty list
+    /// yields one row with a null if `keep_empty`, otherwise none. State: none.
+    Unnest {
+        /// What it reads.
+        input: NodeId,
+        /// The list columns; several are unnested side by side, padded with nulls.
+        columns: Vec<usize>,
+        /// Whether a row without elements is kept.
+        keep_empty: bool,
+    },
+    /// One row a group: the keys, then the aggregates. Without keys exactly one row, always.
+    /// Without aggregates this is DISTINCT.
+    Reduce {
+        /// What it reads.
+        input: NodeId,
+        /// The group's columns.
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+        /// The answers for a group.
+        aggregates: Vec<Aggregate>,
+    },
+    /// Pairs of rows with equal keys: the left columns, then the right ones. A null key matches
+    /// nothing unless `null_equal`. Without keys, every pair.
+    Join {
+        /// The left side.
+        left: NodeId,
+        /// The right side.
+        right: NodeId,
+        /// Key expressions over the left side's columns.
+        left_keys: Vec<Arc<dyn PhysicalExpr>>,
+        /// Key expressions over the right side's columns, of the same types.
+        right_keys: Vec<Arc<dyn PhysicalExpr>>,
+        /// Whether nulls match nulls.
+        null_equal: bool,
+        /// A predicate over the joined columns that a pair must meet as well.
+        residual: Option<Arc<dyn PhysicalExpr>>,
+    },
+    /// The first rows of each group by an order; equal rows count one by one, and rows that the
+    /// order leaves equal are ordered by all of their columns.
+    TopK {
+        /// What it reads.
+        input: NodeId,
+        /// The group's columns; empty for one group of all rows.
+        partition: Vec<Arc<dyn PhysicalExpr>>,
+        /// The order, most significant first.
+        order: Vec<SortKey>,
+        /// How many rows of a group are passed over.
+        skip: usize,
+        /// How many rows of a group are kept after those; without it, all.
+        limit: Option<usize>,
+        /// Whether the row's number within its group (from one, INT UNSIGNED 64) is appended.
+        number: bool,
+    },
+    /// The rows of all inputs, of one schema.
+    Union {
+        /// What it reads.
+        inputs: Vec<NodeId>,
+    },
+    /// The rows of the input with their multiplicities turned round, to be taken from another
+    /// node's rows in a [`Op::Union`].
+    Negate {
+        /// What it reads.
+        input: NodeId,
+    },
+}
+
+/// A step of [`Op::Map`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Keeps the rows for which the predicate is true.
+    Filter(Arc<dyn PhysicalExpr>),
+    /// Replaces the columns.
+    Project {
+        /// The new columns' values.
+        exprs: Vec<Arc<dyn PhysicalExpr>>,
+        /// The new columns' names, types and nullability.
+        schema: SchemaRef,
+    },
+}
+
+/// One aggregate of [`Op::Reduce`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Aggregate {
+    /// The function, as DataFusion names and types it.
+    pub function: Arc<AggregateUDF>,
+    /// Its arguments.
+    pub args: Vec<Arc<dyn PhysicalExpr>>,
+    /// Whether equal argument values count once.
+    pub distinct: bool,
+    /// A predicate: rows that do not meet it are left out.
+    pub filter: Option<Arc<dyn PhysicalExpr>>,
+    /// The order in which the function sees the rows.
+    pub order: Vec<SortKey>,
+    /// Whether null arguments are passed over (`IGNORE NULLS`), for functions that ask.
+    pub ignore_nulls: bool,
+    /// The result's name.
+    pub name: String,
+}
+
+/// An expression to sort by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SortKey {
+    /// What to compare.
+    pub expr: Arc<dyn PhysicalExpr>,
+    /// In which direction, and where nulls go.
+    pub options: SortOptions,
+}
+
+/// The rows of [`Op::Constant`]; compared by their content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConstantRows(pub RecordBatch);
+
+impl Eq for ConstantRows {}
+
+impl std::hash::Hash for ConstantRows {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.num_rows().hash(state);
+        self.0.schema().hash(state);
+    }
+}
+
+/// A view whose answer is kept.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The view.
+    pub view: View,
+    /// The node with its rows.
+    pub node: NodeId,
+    /// The columns, with the view's own names for them.
+    pub schema: SchemaRef,
+    /// The query's outermost `ORDER BY`, as positions of output columns: how the rows are shown.
+    pub order: Vec<(usize, SortOptions)>,
+}
