@@ -181,12 +181,19 @@ pub struct Aggregate {
 }
 
 /// An expression to sort by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Eq, Hash)]
 pub struct SortKey {
     /// What to compare.
     pub expr: Arc<dyn PhysicalExpr>,
     /// In which direction, and where nulls go.
     pub options: SortOptions,
+}
+
+// By hand: the derived form would move the expression out of its field.
+impl PartialEq for SortKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.expr.eq(&other.expr) && self.options == other.options
+    }
 }
 
 /// The rows of [`Op::Constant`]; compared by their content.
