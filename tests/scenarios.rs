@@ -17,7 +17,7 @@ use tillrace::cli::cell::{self, Column};
 use tillrace::engine::{Config, Engine};
 use tillrace::oracle::floats_close;
 use tillrace::plan;
-use tillrace::script;
+use tillrace::script::{self, Script, Sources};
 use tillrace::source::{CsvOptions, Format};
 
 const WORKERS: [usize; 2] = [1, 4];
@@ -130,11 +130,7 @@ fn blocks(text: &str) -> Result<Vec<Block>, (usize, String)> {
 /// The kind of a block by what stands after its fence; none for `text`, which is prose.
 fn kind(info: &str) -> Result<Option<Kind>, String> {
     let words: Vec<&str> = info.split_whitespace().collect();
-    let csv = Format::Csv(CsvOptions {
-        delimiter: b',',
-        quote: b'"',
-        header: true,
-    });
+    let csv = Format::Csv(CsvOptions::default());
     let kind = match words[..] {
         ["text"] => return Ok(None),
         ["sql"] => Kind::Sql,
@@ -197,10 +193,9 @@ fn play(blocks: &[Block], workers: usize, file: &str) -> Result<(), String> {
 
 /// The program of a scenario: its `sql` blocks, each at its place in the file, and the scripts it
 /// names.
-fn program(blocks: &[Block], file: &str) -> Result<Arc<script::Script>, String> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+fn program(blocks: &[Block], file: &str) -> Result<Arc<Script>, String> {
+    let mut sources = Sources::default();
     let mut sql = String::new();
-    let mut paths = Vec::new();
     for block in blocks {
         match block.kind {
             Kind::Sql => {
@@ -209,21 +204,47 @@ fn program(blocks: &[Block], file: &str) -> Result<Arc<script::Script>, String> 
                 sql.push_str(&"\n".repeat((block.line - 1).saturating_sub(lines)));
                 sql.push_str(&block.text);
             }
-            Kind::Scripts => paths.extend(
-                block
+            Kind::Scripts => {
+                for path in block
                     .text
                     .lines()
                     .map(str::trim)
                     .filter(|line| !line.is_empty())
-                    .map(|line| top.join(line)),
-            ),
+                {
+                    for (path, text) in script_files(Path::new(path))? {
+                        sources.insert(path, text);
+                    }
+                }
+            }
             _ => {}
         }
     }
-    let texts = [(PathBuf::from(file), sql)];
-    script::load_with(&paths, texts)
+    sources.insert(PathBuf::from(file), sql);
+    script::parse(sources)
         .map(Arc::new)
-        .map_err(|faults| format!("{file}:\n{faults}"))
+        .map_err(|faults| faults.to_string())
+}
+
+/// A script file, or every one below a folder; paths are relative to the top.
+fn script_files(path: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let full = top.join(path);
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let files: Vec<PathBuf> = match full.is_dir() {
+        true => {
+            let pattern = full.join("**/*.sql");
+            let files = glob::glob(&pattern.to_string_lossy()).map_err(|error| failed(&error))?;
+            files
+                .collect::<Result<_, _>>()
+                .map_err(|error| failed(&error))?
+        }
+        false => vec![full],
+    };
+    let read = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
+        Ok((file.strip_prefix(top).unwrap_or(file).to_owned(), text))
+    };
+    files.iter().map(read).collect()
 }
 
 /// The changes of an epoch as rows, each as often as it changed, with a sign each.

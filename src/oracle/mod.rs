@@ -9,6 +9,7 @@
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
+use crate::decode::DecodeError;
 use crate::engine::EngineError;
 use crate::source::SourceErrors;
 
@@ -29,6 +30,9 @@ pub enum OracleError {
     /// Inputs could not be opened.
     #[error(transparent)]
     Source(#[from] SourceErrors),
+    /// An input could not be decoded.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),

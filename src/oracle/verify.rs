@@ -15,7 +15,7 @@ use crate::catalog::Snapshot;
 use crate::engine::{self, Config, Engine, Progress};
 use crate::plan::Plan;
 use crate::script::Script;
-use crate::source::{Blocks, InputSpec};
+use crate::source::{Blocks, InputSpec, OpenOptions};
 
 /// The numbers of workers of the straight replays.
 const WORKERS: [usize; 3] = [1, 2, 4];
@@ -133,7 +133,7 @@ fn replay(
     specs: &[InputSpec],
     config: Config,
 ) -> Result<Arc<Snapshot>, OracleError> {
-    let blocks = Arc::new(Blocks::open(specs)?);
+    let blocks = Arc::new(Blocks::open(specs, &OpenOptions::default())?);
     Ok(engine::replay(
         plan.clone(),
         blocks,
