@@ -13,7 +13,8 @@ use arrow::datatypes::{
     Int64Type, TimeUnit, UInt64Type, i256,
 };
 
-use super::layout::{Answer, Question};
+use super::layout::Answer;
+use super::question::Question;
 use super::{Accumulators, Column, ExactSum, Layout, Wide};
 
 /// The groups without an answer: positions in the groups that were asked for, and the reason.

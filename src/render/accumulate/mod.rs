@@ -19,6 +19,7 @@ mod encode;
 mod evaluate;
 mod exact;
 mod layout;
+mod question;
 mod statistics;
 mod update;
 mod wide;

@@ -8,7 +8,7 @@
 
 use super::ExactSum;
 use super::big::{Big, Scaled};
-use super::layout::{Deviation, Statistic};
+use super::question::{Deviation, Statistic};
 
 /// A statistic's sums within one group.
 struct Sums<'a, F: Fn(usize) -> &'a ExactSum> {
