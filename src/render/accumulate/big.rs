@@ -4,7 +4,7 @@
 //! double by one rounding. [`Scaled`] is a double whose exponent cannot overflow, for the divisions
 //! and roots with which an answer ends.
 
-/// An exact binary number. Zero has an empty magnitude.
+/// An exact binary number. The magnitude is odd, or empty for zero, so that a value has one form.
 #[derive(Debug, Clone)]
 pub(super) struct Big {
     negative: bool,
@@ -114,18 +114,29 @@ impl Big {
         }
     }
 
-    /// Drops zero words at both ends, so that equal values need equally little room.
+    /// Gives equal values one form: an odd magnitude, and no zero words on top.
     fn trimmed(mut self) -> Big {
         while self.magnitude.last() == Some(&0) {
             self.magnitude.pop();
         }
-        let zeros = self.magnitude.iter().take_while(|word| **word == 0).count();
-        self.magnitude.drain(..zeros);
-        self.exponent += 64 * zeros as i64;
-        if self.magnitude.is_empty() {
-            self.negative = false;
-            self.exponent = 0;
+        let Some(first) = self.magnitude.iter().position(|word| *word != 0) else {
+            return Big {
+                negative: false,
+                magnitude: Vec::new(),
+                exponent: 0,
+            };
+        };
+        let bits = self.magnitude[first].trailing_zeros();
+        for i in first..self.magnitude.len() {
+            let pair =
+                u128::from(self.magnitude[i]) | (u128::from(word_at(&self.magnitude, i + 1)) << 64);
+            self.magnitude[i - first] = (pair >> bits) as u64;
         }
+        self.magnitude.truncate(self.magnitude.len() - first);
+        if self.magnitude.last() == Some(&0) {
+            self.magnitude.pop();
+        }
+        self.exponent += 64 * first as i64 + i64::from(bits);
         self
     }
 }

@@ -74,6 +74,9 @@ pub enum AccumulateError {
     /// An argument that is never null was null.
     #[error("an argument that is declared NOT NULL came with nulls")]
     UnexpectedNull,
+    /// A filter was not evaluated.
+    #[error("an aggregate's filter was not evaluated")]
+    MissingFilter,
     /// The bytes were written by another version.
     #[error("accumulators are written in version {0}, which this program does not read")]
     OtherVersion(u8),

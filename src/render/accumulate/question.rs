@@ -94,7 +94,7 @@ impl Layout {
     ) -> Option<Question> {
         let data_type = self.sources[x].data_type.clone();
         let count = self.component(selection, Addend::One);
-        let is_float = is_float(&data_type);
+        let is_float = data_type == DataType::Float64;
         match function {
             "sum" => {
                 let sum = self.component(selection, addend(&data_type, x)?);
@@ -139,7 +139,10 @@ impl Layout {
         y: usize,
         x: usize,
     ) -> Option<Question> {
-        if !is_float(&self.sources[x].data_type) || !is_float(&self.sources[y].data_type) {
+        if [x, y]
+            .iter()
+            .any(|source| self.sources[*source].data_type != DataType::Float64)
+        {
             return None;
         }
         let count = self.component(selection, Addend::One);
@@ -235,10 +238,6 @@ impl Layout {
     }
 }
 
-fn is_float(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Float32 | DataType::Float64)
-}
-
 /// What a row adds to the sum of a source of this type.
 fn addend(data_type: &DataType, source: usize) -> Option<Addend> {
     use DataType::{Decimal32, Decimal64, Decimal128, Duration};
@@ -246,7 +245,7 @@ fn addend(data_type: &DataType, source: usize) -> Option<Addend> {
         Decimal32(..) | Decimal64(..) | Decimal128(..) => Some(Addend::Decimal(source)),
         Duration(_) => Some(Addend::Integer(source)),
         _ if data_type.is_integer() => Some(Addend::Integer(source)),
-        _ if is_float(data_type) => Some(Addend::Float(source)),
+        DataType::Float64 => Some(Addend::Float(source)),
         _ => None,
     }
 }

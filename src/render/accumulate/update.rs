@@ -8,8 +8,8 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type,
     DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType,
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 
 use super::layout::{Addend, Selection};
@@ -160,9 +160,9 @@ fn selected(
     filters: &[Option<BooleanArray>],
 ) -> Result<Option<BooleanBuffer>, AccumulateError> {
     let mut selected: Option<BooleanBuffer> = None;
-    if let Some(filter) = selection.filter
-        && let Some(predicate) = &filters[layout.filters[filter].aggregate]
-    {
+    if let Some(filter) = selection.filter {
+        let predicate = &filters[layout.filters[filter].aggregate];
+        let predicate = predicate.as_ref().ok_or(AccumulateError::MissingFilter)?;
         check_length(rows, predicate.len())?;
         selected = Some(match predicate.nulls() {
             Some(nulls) => predicate.values() & nulls.inner(),
@@ -199,16 +199,10 @@ fn add_component(addend: Addend, column: &mut Column, sources: &[&ArrayRef], row
         (Addend::Decimal(source), Column::Decimal(sums)) => {
             add_decimals(sums, sources[source], rows);
         }
-        (Addend::Float(source), Column::Float(sums)) => match sources[source].data_type() {
-            DataType::Float32 => {
-                let values = sources[source].as_primitive::<Float32Type>().values();
-                rows.for_each(|group, row, diff| sums[group].add(f64::from(values[row]), diff));
-            }
-            _ => {
-                let values = sources[source].as_primitive::<Float64Type>().values();
-                rows.for_each(|group, row, diff| sums[group].add(values[row], diff));
-            }
-        },
+        (Addend::Float(source), Column::Float(sums)) => {
+            let values = doubles(sources[source]);
+            rows.for_each(|group, row, diff| sums[group].add(values[row], diff));
+        }
         (Addend::Product(a, b), Column::Float(sums)) => {
             let (a, b) = (doubles(sources[a]), doubles(sources[b]));
             rows.for_each(|group, row, diff| {
@@ -221,14 +215,8 @@ fn add_component(addend: Addend, column: &mut Column, sources: &[&ArrayRef], row
     }
 }
 
-fn doubles(array: &ArrayRef) -> std::borrow::Cow<'_, [f64]> {
-    match array.data_type() {
-        DataType::Float32 => {
-            let values = array.as_primitive::<Float32Type>().values();
-            values.iter().map(|value| f64::from(*value)).collect()
-        }
-        _ => array.as_primitive::<Float64Type>().values()[..].into(),
-    }
+fn doubles(array: &ArrayRef) -> &[f64] {
+    array.as_primitive::<Float64Type>().values()
 }
 
 fn add_integers(sums: &mut [i128], array: &ArrayRef, rows: Rows) {
