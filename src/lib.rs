@@ -5,5 +5,6 @@
 pub mod decode;
 pub mod delta;
 pub mod plan;
+pub mod render;
 pub mod script;
 pub mod source;
