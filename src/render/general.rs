@@ -125,7 +125,7 @@ impl Evaluator {
         let mask = predicate.evaluate(rows)?.into_array(rows.num_rows())?;
         let columns = rows.columns().iter().map(|column| filter(column, mask.as_boolean()));
         let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
-        batch(&self.values, columns, mask.as_boolean().true_count())
+        batch(&rows.schema(), columns, mask.as_boolean().true_count())
     }
 }
 

@@ -23,7 +23,7 @@ pub fn schema() -> SchemaRef {
 }
 
 /// The rejects of a block.
-pub fn of_block(input: &str, table: &str, file: &str, rejects: &[Reject], time: Time) -> Delta {
+pub fn of_block(input: &str, table: &str, file: &str, rejects: &[Reject]) -> RecordBatch {
     let same = |text: &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rejects.len())))
     };
@@ -36,8 +36,7 @@ pub fn of_block(input: &str, table: &str, file: &str, rejects: &[Reject], time: 
         Arc::new(StringArray::from_iter_values(rejects.iter().map(|reject| &reject.reason))),
         Arc::new(StringArray::from_iter_values(rejects.iter().map(|reject| &reject.text))),
     ];
-    let batch = RecordBatch::try_new(schema(), columns).expect("reject columns fit their schema");
-    Delta::insert(batch, time)
+    RecordBatch::try_new(schema(), columns).expect("reject columns fit their schema")
 }
 
 /// Failed rows of a view: reason, the row's text, and its diff.
