@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::graph::Rel;
 use super::lower::{Lowering, refuse_subqueries, unalias};
 use super::refuse::Trouble;
-use super::{Aggregate, Op};
+use super::{Aggregate, Op, text};
 
 /// One row a group. Without keys and without aggregates it is the one row that there always is.
 pub(super) fn lower(
@@ -63,13 +63,15 @@ fn bind(lowering: &Lowering<'_>, expr: &Expr, input: &Rel) -> Result<Aggregate, 
         .as_deref()
         .map(|filter| graph.bind(filter, input))
         .transpose()?;
-    Ok(Aggregate {
+    let mut bound = Aggregate {
         function: Arc::clone(func),
         args: graph.bind_all(&params.args, input)?,
         distinct: params.distinct,
         filter,
         order: graph.bind_order(&params.order_by, input)?,
         ignore_nulls: params.null_treatment == Some(NullTreatment::IgnoreNulls),
-        name: expr.schema_name().to_string(),
-    })
+        name: String::new(),
+    };
+    bound.name = text::aggregate(&bound);
+    Ok(bound)
 }

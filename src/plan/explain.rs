@@ -4,9 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
-
-use datafusion::physical_expr::PhysicalExpr;
 
 use super::program::reads_of;
 use super::state::state;
@@ -34,7 +31,7 @@ pub fn text(plan: &Plan, views: &[String]) -> String {
                 format_args!("    shared by {}\n", node.views.join(", ")),
             );
         }
-        for (arranged, keys) in arranged_by(plan, &node.op) {
+        for (arranged, keys) in arranged_by(&node.op) {
             let others = arrangements
                 .get(&(arranged, keys.clone()))
                 .into_iter()
@@ -317,8 +314,7 @@ pub(super) fn relation(plan: &Plan, relation: Relation) -> &str {
 }
 
 /// The nodes that a node keeps sorted by keys, with these.
-fn arranged_by(plan: &Plan, op: &Op) -> Vec<(NodeId, String)> {
-    let positions = |keys: &[Arc<dyn PhysicalExpr>]| expressions(keys);
+fn arranged_by(op: &Op) -> Vec<(NodeId, String)> {
     match op {
         Op::Join {
             left,
@@ -327,15 +323,10 @@ fn arranged_by(plan: &Plan, op: &Op) -> Vec<(NodeId, String)> {
             right_keys,
             ..
         } => {
-            let is_kept = |node: &NodeId| node.0 < plan.nodes.len();
-            let sides = [
-                (*left, positions(left_keys)),
-                (*right, positions(right_keys)),
-            ];
-            sides
-                .into_iter()
-                .filter(|(node, _)| is_kept(node))
-                .collect()
+            vec![
+                (*left, expressions(left_keys)),
+                (*right, expressions(right_keys)),
+            ]
         }
         _ => Vec::new(),
     }
@@ -345,7 +336,7 @@ fn arranged_by(plan: &Plan, op: &Op) -> Vec<(NodeId, String)> {
 fn arrangements(plan: &Plan) -> BTreeMap<(NodeId, String), Vec<NodeId>> {
     let mut users: BTreeMap<_, Vec<NodeId>> = BTreeMap::new();
     for (position, node) in plan.nodes.iter().enumerate() {
-        for arranged in arranged_by(plan, &node.op) {
+        for arranged in arranged_by(&node.op) {
             users.entry(arranged).or_default().push(NodeId(position));
         }
     }

@@ -49,13 +49,10 @@ impl Lowering<'_> {
                 let input = self.lower(&projection.input)?;
                 self.project(projection, input)?
             }
-            LogicalPlan::Filter(filter) => match numbering::limit_above(self, filter)? {
-                Some(rel) => rel,
-                None => {
-                    let input = self.lower(&filter.input)?;
-                    self.keep(&filter.predicate, input)?
-                }
-            },
+            LogicalPlan::Filter(filter) => {
+                let input = self.lower(&filter.input)?;
+                self.keep(&filter.predicate, input)?
+            }
             LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input)?,
             LogicalPlan::Subquery(subquery) => self.lower(&subquery.subquery)?,
             LogicalPlan::Repartition(repartition) => self.lower(&repartition.input)?,
@@ -69,7 +66,7 @@ impl Lowering<'_> {
             LogicalPlan::Union(union) => self.union(union)?,
             LogicalPlan::Sort(sort) => self.sort(sort)?,
             LogicalPlan::Limit(limit) => self.limit(limit, &limit.input)?,
-            LogicalPlan::Window(window) => numbering::lower(self, window, None)?,
+            LogicalPlan::Window(window) => numbering::lower(self, window)?,
             LogicalPlan::Unnest(unnest) => unnest::lower(self, unnest)?,
             LogicalPlan::Values(values) => self.values(values)?,
             LogicalPlan::EmptyRelation(empty) => {
@@ -100,7 +97,10 @@ impl Lowering<'_> {
     pub fn keep(&mut self, predicate: &Expr, input: Rel) -> Result<Rel> {
         refuse_subqueries(predicate)?;
         let predicate = self.graph.bind(predicate, &input)?;
-        let node = self.graph.filter(input.node, predicate)?;
+        let node = match numbering::filter(self.graph, input.node, &predicate)? {
+            Some(node) => node,
+            None => self.graph.filter(input.node, predicate)?,
+        };
         Ok(Rel { node, ..input })
     }
 

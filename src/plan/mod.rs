@@ -17,6 +17,7 @@ use crate::script::{Script, View};
 
 mod aggregate;
 mod check;
+mod children;
 pub mod explain;
 mod graph;
 mod join;

@@ -5,62 +5,68 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, ScalarValue};
+use arrow::datatypes::DataType;
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunction;
-use datafusion::logical_expr::logical_plan::{Filter, Window};
-use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::logical_plan::Window;
+use datafusion::logical_expr::{Expr, Operator};
+use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Literal};
+use datafusion::physical_expr::{PhysicalExpr, conjunction_opt, split_conjunction};
 
-use super::Op;
 use super::check::ROW_NUMBER;
-use super::graph::Rel;
+use super::graph::{Graph, Rel, column_of};
 use super::lower::{Lowering, refuse_subqueries, unalias};
 use super::refuse::Trouble;
+use super::{NodeId, Op};
 
-/// A filter over numbered rows, if it is one that bounds the numbers.
-pub(super) fn limit_above(
-    lowering: &mut Lowering<'_>,
-    filter: &Filter,
-) -> Result<Option<Rel>, Trouble> {
-    let LogicalPlan::Window(window) = filter.input.as_ref() else {
+/// Filters numbered rows by a predicate that bounds the numbers, so that only the rows up to the
+/// bound are kept; nothing if the node does not number rows or the predicate does not bound them.
+pub(super) fn filter(
+    graph: &mut Graph,
+    node: NodeId,
+    predicate: &Arc<dyn PhysicalExpr>,
+) -> Result<Option<NodeId>, DataFusionError> {
+    let Op::TopK {
+        limit: None,
+        number: true,
+        ..
+    } = graph.nodes[node.0].op
+    else {
         return Ok(None);
     };
-    let [_] = window.window_expr.as_slice() else {
-        return Ok(None);
-    };
-    let (qualifier, field) = window
-        .schema
-        .qualified_field(window.schema.fields().len() - 1);
-    let number = Column::new(qualifier.cloned(), field.name());
-    let conjuncts = split_conjunction(&filter.predicate);
+    let number = graph.width(node) - 1;
+    let conjuncts = split_conjunction(predicate);
     let bounds = conjuncts
         .iter()
-        .filter_map(|conjunct| bound(conjunct, &number));
-    let Some(limit) = bounds
+        .filter_map(|conjunct| bound(conjunct, number));
+    let Some(highest) = bounds
         .map(|bound| bound.limit)
         .min()
         .filter(|limit| *limit > 0)
     else {
         return Ok(None);
     };
-    let rel = lower(lowering, window, Some(limit))?;
-    let is_open = |conjunct: &&&Expr| !bound(conjunct, &number).is_some_and(|bound| bound.is_all);
-    let open = conjuncts
+    let mut limited = graph.nodes[node.0].op.clone();
+    if let Op::TopK { limit, .. } = &mut limited {
+        *limit = Some(highest);
+    }
+    let limited = graph.add(limited)?;
+    let is_open = |conjunct: &&&Arc<dyn PhysicalExpr>| {
+        !bound(conjunct, number).is_some_and(|bound| bound.is_all)
+    };
+    let open: Vec<_> = conjuncts
         .iter()
         .filter(is_open)
-        .map(|conjunct| (*conjunct).clone());
-    match conjunction(open) {
-        Some(open) => lowering.keep(&open, rel).map(Some),
-        None => Ok(Some(rel)),
+        .map(|open| Arc::clone(open))
+        .collect();
+    match conjunction_opt(open) {
+        Some(open) => graph.filter(limited, open).map(Some),
+        None => Ok(Some(limited)),
     }
 }
 
-/// Rows with their numbers, of each group only the first ones if there is a limit.
-pub(super) fn lower(
-    lowering: &mut Lowering<'_>,
-    window: &Window,
-    limit: Option<usize>,
-) -> Result<Rel, Trouble> {
+/// Rows with their numbers within their groups.
+pub(super) fn lower(lowering: &mut Lowering<'_>, window: &Window) -> Result<Rel, Trouble> {
     let input = lowering.lower(&window.input)?;
     let input = lowering.graph.narrow(input)?;
     let mut node = input.node;
@@ -84,7 +90,7 @@ pub(super) fn lower(
             partition: lowering.graph.bind_all(&params.partition_by, &input)?,
             order: lowering.graph.bind_order(&params.order_by, &input)?,
             skip: 0,
-            limit,
+            limit: None,
             number: true,
         })?;
     }
@@ -120,25 +126,21 @@ struct Bound {
     is_all: bool,
 }
 
-fn bound(predicate: &Expr, number: &Column) -> Option<Bound> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = predicate else {
-        return None;
-    };
-    let (op, literal) = match (uncast(left), uncast(right)) {
-        (Expr::Column(column), literal) if column == number => (*op, literal),
-        (literal, Expr::Column(column)) if column == number => (op.swap()?, literal),
+fn bound(predicate: &Arc<dyn PhysicalExpr>, number: usize) -> Option<Bound> {
+    let comparison = predicate.downcast_ref::<BinaryExpr>()?;
+    let (left, right) = (uncast(comparison.left()), uncast(comparison.right()));
+    let (op, literal) = match (column_of(left), column_of(right)) {
+        (Some(column), None) if column == number => (*comparison.op(), right),
+        (None, Some(column)) if column == number => (comparison.op().swap()?, left),
         _ => return None,
     };
-    let Expr::Literal(value, _) = literal else {
-        return None;
-    };
-    let ScalarValue::Int64(Some(value)) = value.cast_to(&arrow::datatypes::DataType::Int64).ok()?
-    else {
-        return None;
-    };
-    if !matches!(literal, Expr::Literal(original, _) if original.data_type().is_integer()) {
+    let value = literal.downcast_ref::<Literal>()?.value();
+    if !value.data_type().is_integer() {
         return None;
     }
+    let ScalarValue::Int64(Some(value)) = value.cast_to(&DataType::Int64).ok()? else {
+        return None;
+    };
     let (limit, is_all) = match op {
         Operator::LtEq => (value, true),
         Operator::Lt => (value.saturating_sub(1), true),
@@ -151,9 +153,7 @@ fn bound(predicate: &Expr, number: &Column) -> Option<Bound> {
     })
 }
 
-fn uncast(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Cast(cast) => uncast(&cast.expr),
-        other => other,
-    }
+fn uncast(expr: &Arc<dyn PhysicalExpr>) -> &Arc<dyn PhysicalExpr> {
+    expr.downcast_ref::<CastExpr>()
+        .map_or(expr, |cast| uncast(cast.expr()))
 }

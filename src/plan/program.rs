@@ -25,6 +25,9 @@ use super::refuse::{Trouble, fault};
 use super::{Input, NodeId, Op, Output, Plan, Relation, check, session, tidy};
 use crate::script::{Fault, Faults, Origin, Script, Table, View};
 
+/// The views that are always there.
+pub(super) const SYSTEM_VIEWS: [&str; 2] = ["tillrace.rejects", "tillrace.inputs"];
+
 /// The query of `tillrace.inputs` over the counts of blocks.
 const INPUTS: &str = "SELECT input, \"table\", sum(rows) AS rows, sum(bytes) AS bytes, \
     sum(rejects) AS rejects, max(newest_event_time) AS newest_event_time \
@@ -78,7 +81,7 @@ impl Program {
             context,
             views: Vec::new(),
         };
-        for (name, sql) in [("tillrace.rejects", REJECTS), ("tillrace.inputs", INPUTS)] {
+        for (name, sql) in SYSTEM_VIEWS.into_iter().zip([REJECTS, INPUTS]) {
             let view = system_view(name, sql).map_err(unplaced)?;
             let query = program.query(&view).map_err(unplaced)?;
             if name != "tillrace.rejects" {
@@ -163,7 +166,7 @@ impl Program {
                 })?;
             outputs.push(output);
         }
-        let system = outputs.drain(..2).collect::<Vec<_>>();
+        let system = outputs.drain(..SYSTEM_VIEWS.len()).collect::<Vec<_>>();
         outputs.extend(system);
         let Graph { inputs, nodes, .. } = building.graph;
         let plan = Plan {
@@ -202,6 +205,14 @@ impl Building {
                 },
             };
             columns.extend(table.into_iter().flat_map(identity));
+            if columns.is_empty() {
+                // Rows are counted by some column; one that is always there says most.
+                let present = schema
+                    .fields()
+                    .iter()
+                    .position(|field| !field.is_nullable());
+                columns.insert(present.unwrap_or(0));
+            }
             let columns: Vec<usize> = columns.into_iter().collect();
             let fields = columns.iter().map(|column| schema.field(*column).clone());
             let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));

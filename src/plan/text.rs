@@ -2,14 +2,34 @@
 
 use std::sync::Arc;
 
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr_common::physical_expr::fmt_sql;
 
 use super::{Aggregate, SortKey};
 
 /// An expression as SQL.
 pub(super) fn expression(expr: &Arc<dyn PhysicalExpr>) -> String {
-    fmt_sql(expr.as_ref()).to_string()
+    let quoted = Arc::clone(expr).transform(|part| {
+        let text = part
+            .downcast_ref::<Literal>()
+            .and_then(|literal| match literal.value() {
+                ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) => text.as_deref(),
+                _ => None,
+            });
+        let Some(text) = text else {
+            return Ok(Transformed::no(part));
+        };
+        // DataFusion writes texts without quotes; a column is written as it is named.
+        let quoted = Column::new(&format!("'{}'", text.replace('\'', "''")), 0);
+        Ok(Transformed::yes(Arc::new(quoted) as Arc<dyn PhysicalExpr>))
+    });
+    match quoted.data() {
+        Ok(quoted) => fmt_sql(quoted.as_ref()).to_string(),
+        Err(_) => fmt_sql(expr.as_ref()).to_string(),
+    }
 }
 
 /// Several expressions, separated by commas.

@@ -1,7 +1,7 @@
 //! The last touch on a plan: maps that only one map reads become one, nodes that nobody reads go,
 //! and every node learns which views asked for it.
 
-use super::program::reads_of;
+use super::program::{SYSTEM_VIEWS, reads_of};
 use super::{Node, NodeId, Op, Plan};
 
 /// The same plan with fewer nodes.
@@ -82,17 +82,26 @@ fn name_views(plan: &mut Plan) {
     }
 }
 
-/// Drops the nodes that no view asked for and numbers the others anew.
+/// Drops the nodes that no view asked for and numbers the others anew: those that only the system's
+/// own views ask for come last.
 fn sweep(mut plan: Plan) -> Plan {
     let mut moved = vec![NodeId(0); plan.nodes.len()];
     let mut kept: Vec<Node> = Vec::with_capacity(plan.nodes.len());
-    for (position, mut node) in std::mem::take(&mut plan.nodes).into_iter().enumerate() {
-        if node.views.is_empty() {
-            continue;
+    let nodes = std::mem::take(&mut plan.nodes);
+    for is_system in [false, true] {
+        for (position, node) in nodes.iter().enumerate() {
+            let of_system = node
+                .views
+                .iter()
+                .all(|view| SYSTEM_VIEWS.contains(&view.as_str()));
+            if node.views.is_empty() || of_system != is_system {
+                continue;
+            }
+            let mut node = node.clone();
+            renumber(&mut node.op, &moved);
+            moved[position] = NodeId(kept.len());
+            kept.push(node);
         }
-        renumber(&mut node.op, &moved);
-        moved[position] = NodeId(kept.len());
-        kept.push(node);
     }
     for output in &mut plan.outputs {
         output.node = moved[output.node.0];
