@@ -21,7 +21,7 @@ use super::{Error, count, counted, inputs, rejects, timestamp};
 use crate::catalog::Snapshot;
 use crate::engine::{self, Config, Progress};
 use crate::plan::Plan;
-use crate::source::{Blocks, InputSpec};
+use crate::source::{Blocks, InputSpec, OpenOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -185,7 +185,7 @@ impl Replay {
     /// If an input cannot be opened, or the engine fails.
     pub fn run(self, specs: &[InputSpec], quiet: bool) -> Result<Option<Run>, Error> {
         let start = Instant::now();
-        let blocks = Arc::new(Blocks::open(specs)?);
+        let blocks = Arc::new(Blocks::open(specs, &OpenOptions::default())?);
         let progress = Arc::new(Progress::default());
         let interrupt = Interrupt::listen(progress.clone())?;
         let outcome = show_while(&progress, blocks.total_bytes(), quiet, || {

@@ -50,6 +50,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let script = arguments.scripts.load()?;
     let specs = arguments.inputs.resolve(&script)?;
+    if specs.iter().any(|spec| spec.location == "-") {
+        return Err(Error::Usage(
+            "verify reads its inputs several times: name files, not -",
+        ));
+    }
     let plan = program::plan(script)?;
     let options = Options {
         seed: arguments.seed,

@@ -4,16 +4,19 @@
 //! Columns that no view reads are not decoded, just as in a replay, so that the same records are
 //! rejected; something stands in for them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StructArray, new_null_array};
-use arrow::compute::{cast, concat_batches};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StructArray, new_null_array};
+use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field};
 
 use super::OracleError;
+use super::contents::event_times;
 use crate::decode::{DecodeError, Decoder};
+use crate::engine::Config;
 use crate::plan::{Plan, Relation};
 use crate::script::Table;
 use crate::source::{Blocks, InputSpec, Next, OpenInput, OpenOptions};
@@ -21,45 +24,62 @@ use crate::source::{Blocks, InputSpec, Next, OpenInput, OpenOptions};
 /// How long to wait for a slow pipe before asking again.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The rows of each table, in the order of the script's tables.
+/// For each table, in the order of the script's tables, the rows of each epoch of a replay with
+/// this configuration.
 ///
 /// # Errors
 /// If an input cannot be opened or decoded.
 pub fn read(
     plan: &Plan,
     specs: &[InputSpec],
-    read_time: i64,
-) -> Result<Vec<RecordBatch>, OracleError> {
+    config: &Config,
+) -> Result<Vec<Vec<RecordBatch>>, OracleError> {
     let tables = &plan.script.tables;
-    let mut rows: Vec<Vec<RecordBatch>> = vec![Vec::new(); tables.len()];
     let blocks = Blocks::open(specs, &OpenOptions::default())?;
     let mut decoders: Vec<Option<Wanted>> = blocks
         .inputs()
         .iter()
-        .map(|input| Wanted::new(plan, input, read_time))
+        .map(|input| Wanted::new(plan, input, config.read_time))
         .collect::<Result<_, _>>()?;
+    let mut epochs: Vec<BTreeMap<u64, Vec<RecordBatch>>> = vec![BTreeMap::new(); tables.len()];
     loop {
         match blocks.next() {
             Next::Block(block) => {
                 let Some(wanted) = &mut decoders[block.input] else {
                     continue;
                 };
+                let table = &tables[wanted.table];
                 let decoded = wanted.decoder.decode(&block)?;
-                rows[wanted.table].push(complete(
-                    &tables[wanted.table],
-                    &wanted.columns,
-                    &decoded.batch,
-                )?);
+                let rows = complete(table, &wanted.columns, &decoded.batch)?;
+                let rows = until(table, &rows, config.as_of)?;
+                let epoch = block.number / config.epoch_blocks.max(1);
+                epochs[wanted.table].entry(epoch).or_default().push(rows);
             }
             Next::Wait => thread::sleep(PAUSE),
             Next::Broken { .. } => {}
             Next::End => break,
         }
     }
-    let tables = tables.iter().zip(rows);
-    tables
-        .map(|(table, rows)| Ok(concat_batches(&table.schema(), &rows)?))
-        .collect()
+    let joined = tables.iter().zip(epochs).map(|(table, epochs)| {
+        epochs
+            .values()
+            .map(|rows| Ok(concat_batches(&table.schema(), rows)?))
+            .collect()
+    });
+    joined.collect()
+}
+
+/// The rows whose event time does not lie after the engine's clock.
+fn until(
+    table: &Table,
+    rows: &RecordBatch,
+    as_of: Option<i64>,
+) -> Result<RecordBatch, OracleError> {
+    let (Some(as_of), Some(times)) = (as_of, event_times(table, rows)?) else {
+        return Ok(rows.clone());
+    };
+    let kept: BooleanArray = times.into_iter().map(|time| Some(time <= as_of)).collect();
+    Ok(filter_record_batch(rows, &kept)?)
 }
 
 /// How the records of an input are decoded.

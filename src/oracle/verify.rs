@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt64Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::{concat_batches, take_record_batch};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -73,10 +73,15 @@ pub fn verify(
         as_of: options.as_of,
         ..Config::default()
     };
-    let arrived = read(plan, specs, config.read_time)?;
-    let expected = batch_answers(&plan.script, &arrived)?;
+    let epochs = read(plan, specs, &config)?;
+    let expected = batch_answers(&plan.script, &epochs)?;
+    let rows = epochs
+        .iter()
+        .flatten()
+        .map(|rows| rows.num_rows() as u64)
+        .sum();
     let mut verdict = Verdict {
-        rows: arrived.iter().map(|rows| rows.num_rows() as u64).sum(),
+        rows,
         ..Verdict::default()
     };
     for output in &plan.outputs {
@@ -106,6 +111,10 @@ pub fn verify(
             return Ok(verdict);
         }
     }
+    let tables = plan.script.tables.iter().zip(&epochs);
+    let arrived: Vec<RecordBatch> = tables
+        .map(|(table, epochs)| concat_batches(&table.schema(), epochs))
+        .collect::<Result<_, _>>()?;
     for round in 0..options.rounds {
         let seed = options.seed.wrapping_add(round);
         verdict.difference = play_round(plan, &arrived, &config, seed)?;
@@ -117,13 +126,14 @@ pub fn verify(
     Ok(verdict)
 }
 
+/// The batch answers to what the tables hold after some epochs, given by table.
 fn batch_answers(
     script: &Script,
-    arrived: &[RecordBatch],
+    epochs: &[Vec<RecordBatch>],
 ) -> Result<BTreeMap<String, Answer>, OracleError> {
-    let tables = script.tables.iter().zip(arrived);
+    let tables = script.tables.iter().zip(epochs);
     let held: Vec<RecordBatch> = tables
-        .map(|(table, rows)| contents(table, rows))
+        .map(|(table, epochs)| contents(table, epochs))
         .collect::<Result<_, _>>()?;
     Ok(answers(script, &held)?)
 }
@@ -172,23 +182,9 @@ fn play_round(
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let script = &plan.script;
     let workers = WORKERS[random.random_range(0..WORKERS.len())];
-    let epochs = random.random_range(2..=MOST_EPOCHS);
-    let look = random.random_range(0..epochs);
-    let tables = script.tables.iter().zip(arrived);
-    let ordered: Vec<RecordBatch> = tables
-        .map(|(table, rows)| {
-            let any_order = table.is_append_only() && table.options.dedup.is_none();
-            if any_order {
-                shuffled(rows, &mut random)
-            } else {
-                Ok(rows.clone())
-            }
-        })
-        .collect::<Result<_, _>>()?;
-    let ends: Vec<Vec<usize>> = ordered
-        .iter()
-        .map(|rows| cuts(rows.num_rows(), epochs, &mut random))
-        .collect();
+    let count = random.random_range(2..=MOST_EPOCHS);
+    let look = random.random_range(0..count);
+    let epochs = split(script, arrived, count, &mut random)?;
 
     let engine = Engine::start(
         plan.clone(),
@@ -198,20 +194,20 @@ fn play_round(
         },
     )?;
     let mut found = None;
-    for epoch in 0..epochs {
-        let mut seen = Vec::new();
-        for (table, (rows, ends)) in script.tables.iter().zip(ordered.iter().zip(&ends)) {
-            let start = if epoch == 0 { 0 } else { ends[epoch - 1] };
-            let part = rows.slice(start, ends[epoch] - start);
-            if part.num_rows() > 0 {
-                engine.insert(&table.name, part)?;
+    for epoch in 0..count {
+        for (table, epochs) in script.tables.iter().zip(&epochs) {
+            if epochs[epoch].num_rows() > 0 {
+                engine.insert(&table.name, epochs[epoch].clone())?;
             }
-            seen.push(rows.slice(0, ends[epoch]));
         }
         let snapshot = engine.advance()?;
-        if epoch == look || epoch + 1 == epochs {
+        if epoch == look || epoch + 1 == count {
+            let seen: Vec<Vec<RecordBatch>> = epochs
+                .iter()
+                .map(|epochs| epochs[..=epoch].to_vec())
+                .collect();
             let run = format!(
-                "seed {seed}: {workers} workers, after epoch {} of {epochs}",
+                "seed {seed}: {workers} workers, after epoch {} of {count}",
                 epoch + 1
             );
             found = first_difference(&run, &batch_answers(script, &seen)?, &snapshot)?;
@@ -222,6 +218,37 @@ fn play_round(
     }
     engine.stop()?;
     Ok(found)
+}
+
+/// Splits each table's rows into as many epochs, some of them empty; rows whose order means nothing
+/// are shuffled first.
+fn split(
+    script: &Script,
+    arrived: &[RecordBatch],
+    epochs: usize,
+    random: &mut ChaCha8Rng,
+) -> Result<Vec<Vec<RecordBatch>>, OracleError> {
+    let mut split = Vec::new();
+    for (table, rows) in script.tables.iter().zip(arrived) {
+        let any_order = table.is_append_only() && table.options.dedup.is_none();
+        let rows = if any_order {
+            shuffled(rows, random)?
+        } else {
+            rows.clone()
+        };
+        let mut start = 0;
+        let slice = |end| {
+            let from = std::mem::replace(&mut start, end);
+            rows.slice(from, end - from)
+        };
+        split.push(
+            cuts(rows.num_rows(), epochs, random)
+                .into_iter()
+                .map(slice)
+                .collect(),
+        );
+    }
+    Ok(split)
 }
 
 fn shuffled(rows: &RecordBatch, random: &mut ChaCha8Rng) -> Result<RecordBatch, OracleError> {

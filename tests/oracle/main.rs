@@ -12,6 +12,7 @@ mod aggregate;
 mod case;
 mod choices;
 mod expression;
+mod fixed;
 
 mod probe;
 mod query;

@@ -1,5 +1,6 @@
 //! Runs a case: after every epoch, every maintained answer against the batch answer.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -97,14 +98,65 @@ fn play(case: &Case) -> Result<(), String> {
         ..Config::default()
     };
     let engine = Engine::start(plan.clone(), config).map_err(|error| error.to_string())?;
+    let outcome = play_epochs(case, &plan.script, &engine);
+    // An engine that is dropped leaves its workers running.
+    let stopped = engine.stop().map_err(|error| error.to_string());
+    outcome.and(stopped)
+}
+
+fn play_epochs(case: &Case, script: &Script, engine: &Engine) -> Result<(), String> {
     let mut arrived: Vec<Vec<Row>> = vec![Vec::new(); case.tables.len()];
+    let mut changed = Changed::default();
     for (number, epoch) in case.epochs.iter().enumerate() {
-        send(case, &plan.script, &engine, epoch, &mut arrived)?;
+        send(case, script, engine, epoch, &mut arrived)?;
         let snapshot = engine.advance().map_err(|error| error.to_string())?;
-        compare(case, &plan.script, &snapshot, &arrived)
-            .map_err(|message| format!("after epoch {number}: {message}"))?;
+        let views = case.views.iter().filter(|view| view.materialized);
+        let outcome = compare(case, script, &snapshot, &arrived).and_then(|()| {
+            views
+                .map(|view| changed.apply(&snapshot, &view.name))
+                .collect()
+        });
+        outcome.map_err(|message: String| format!("after epoch {number}: {message}"))?;
     }
-    engine.stop().map_err(|error| error.to_string())
+    Ok(())
+}
+
+/// Every view's rows as its changes add up to.
+#[derive(Default)]
+struct Changed(HashMap<String, BTreeMap<String, i64>>);
+
+impl Changed {
+    /// Adds an epoch's changes, which must be consolidated and lead to the view's rows.
+    fn apply(&mut self, snapshot: &Snapshot, view: &str) -> Result<(), String> {
+        let (changes, diffs) = snapshot.changes(view).ok_or("a view has changes")?;
+        let rows = self.0.entry(view.to_owned()).or_default();
+        let mut changed = BTreeSet::new();
+        for (row, diff) in diffs.iter().enumerate() {
+            let text = show(&changes, row)?;
+            *rows.entry(text.clone()).or_default() += diff;
+            if *diff == 0 || !changed.insert(text.clone()) {
+                return Err(format!(
+                    "{view}: changes are not consolidated: {diff} x {text}"
+                ));
+            }
+        }
+        rows.retain(|_, count| *count != 0);
+        let mut expected: BTreeMap<String, i64> = BTreeMap::new();
+        let found = snapshot.rows(view).ok_or("a view has rows")?;
+        for row in 0..found.num_rows() {
+            *expected.entry(show(&found, row)?).or_default() += 1;
+        }
+        if *rows != expected {
+            return Err(format!(
+                "{view}: changes lead to {rows:?}\nbut the rows are {expected:?}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn show(batch: &RecordBatch, row: usize) -> Result<String, String> {
+    oracle::show_row(batch, row).map_err(|error| error.to_string())
 }
 
 /// Hands events to the engine and notes them.
@@ -165,7 +217,7 @@ fn compare(
     let mut contents: Vec<RecordBatch> = Vec::new();
     for ((table, rows), defined) in case.tables.iter().zip(arrived).zip(&script.tables) {
         let batch = table.batch(defined.schema(), rows);
-        contents.push(oracle::contents(defined, &batch).map_err(|error| error.to_string())?);
+        contents.push(oracle::contents(defined, &[batch]).map_err(|error| error.to_string())?);
     }
     let answers = oracle::answers(script, &contents).map_err(|error| error.to_string())?;
     for view in case.views.iter().filter(|view| view.materialized) {
