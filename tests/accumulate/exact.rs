@@ -231,7 +231,7 @@ proptest! {
 #[test]
 fn a_window_that_overflows_stays_exact() {
     let mut sum = ExactSum::default();
-    let value = 2f64.powi(34).next_down();
+    let value = 2f64.powi(43).next_down();
     let mut reference = Reference::zero();
     for _ in 0..2_000 {
         sum.add(value, 1_000);
