@@ -47,7 +47,7 @@ FROM (
 WHERE place <= 1;
 COMMENT ON VIEW latest_counts IS 'The latest count of each product at each location.';
 
-CREATE MATERIALIZED VIEW stock_levels WITH (chart = 'table', title = 'Stock by product and location') AS
+CREATE MATERIALIZED VIEW inventory_by_location WITH (chart = 'table', title = 'Stock by product and location') AS
 SELECT
     product_id, location, on_hand, reserved, on_hand - reserved AS available, counted_at, moved_at
 FROM (
@@ -63,10 +63,10 @@ FROM (
     LEFT JOIN latest_counts c ON c.product_id = m.product_id AND c.location = m.location
     GROUP BY m.product_id, m.location
 );
-COMMENT ON VIEW stock_levels IS 'How many units of each product are at each location.';
-COMMENT ON COLUMN stock_levels.counted_at IS 'When they were last counted; empty if never.';
+COMMENT ON VIEW inventory_by_location IS 'How many units of each product are at each location.';
+COMMENT ON COLUMN inventory_by_location.counted_at IS 'When they were last counted; empty if never.';
 
-CREATE MATERIALIZED VIEW stock_by_product WITH (chart = 'bar', x = 'product_id', y = 'available', title = 'Stock by product') AS
+CREATE MATERIALIZED VIEW inventory_by_product WITH (chart = 'bar', x = 'product_id', y = 'available', title = 'Stock by product') AS
 SELECT
     l.product_id,
     p.name,
@@ -74,10 +74,10 @@ SELECT
     sum(l.on_hand) AS on_hand,
     sum(l.reserved) AS reserved,
     sum(l.available) AS available
-FROM stock_levels l
+FROM inventory_by_location l
 LEFT JOIN products p ON p.product_id = l.product_id
 GROUP BY l.product_id, p.name;
-COMMENT ON VIEW stock_by_product IS 'How many units of each product there are at all locations together.';
+COMMENT ON VIEW inventory_by_product IS 'How many units of each product there are at all locations together.';
 
 CREATE MATERIALIZED VIEW low_stock WITH (chart = 'table', title = 'Low stock', threshold = 'threshold') AS
 SELECT product_id, location, available, threshold
@@ -87,7 +87,7 @@ FROM (
         l.location,
         l.available,
         coalesce(here.threshold, anywhere.threshold, s.low_stock_threshold) AS threshold
-    FROM stock_levels l
+    FROM inventory_by_location l
     CROSS JOIN shop s
     LEFT JOIN low_stock_thresholds here ON here.product_id = l.product_id AND here.location = l.location
     LEFT JOIN low_stock_thresholds anywhere ON anywhere.product_id = l.product_id AND anywhere.location = '*'
@@ -97,7 +97,7 @@ COMMENT ON VIEW low_stock IS 'Products of which fewer units are available than t
 
 CREATE MATERIALIZED VIEW oversold WITH (chart = 'table', title = 'Oversold') AS
 SELECT product_id, location, on_hand, reserved, available
-FROM stock_levels
+FROM inventory_by_location
 WHERE available < 0;
 COMMENT ON VIEW oversold IS 'Products of which more is promised than there is.';
 
@@ -109,7 +109,7 @@ SELECT
     coalesce(p.available, 0) AS available,
     c.quantity - coalesce(p.available, 0) AS difference
 FROM channel_stock c
-LEFT JOIN stock_by_product p ON p.product_id = c.product_id
+LEFT JOIN inventory_by_product p ON p.product_id = c.product_id
 WHERE c.quantity <> coalesce(p.available, 0);
 COMMENT ON VIEW channel_differences IS 'Channels that offer another number of units than are available at all locations together.';
 
@@ -239,7 +239,7 @@ FROM (
         p.available,
         count(d.day) AS days_in_stock,
         coalesce(sum(u.units), 0) AS units_sold
-    FROM stock_by_product p
+    FROM inventory_by_product p
     JOIN days_in_stock d ON d.product_id = p.product_id
     LEFT JOIN units_by_day u ON u.product_id = p.product_id AND u.day = d.day
     GROUP BY p.product_id, p.available

@@ -24,7 +24,9 @@ impl Sources {
 
     /// The files and their texts, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.0.iter().map(|(file, text)| (file.as_path(), text.as_str()))
+        self.0
+            .iter()
+            .map(|(file, text)| (file.as_path(), text.as_str()))
     }
 }
 

@@ -138,7 +138,9 @@ pub struct View {
 impl Table {
     /// The Arrow schema of all its columns.
     pub fn schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(self.columns.iter().map(Column::field).collect::<Vec<_>>()))
+        Arc::new(Schema::new(
+            self.columns.iter().map(Column::field).collect::<Vec<_>>(),
+        ))
     }
 
     /// Whether rows are only ever added.

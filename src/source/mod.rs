@@ -4,6 +4,8 @@
 //! workers take their blocks from one [`Blocks`] queue, so one big file feeds every worker and the
 //! order of the blocks, and with it their epoch, is a function of the inputs alone.
 
+pub mod generate;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
