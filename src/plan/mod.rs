@@ -15,6 +15,26 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use crate::script::{Script, View};
 
+mod aggregate;
+mod check;
+mod children;
+pub mod explain;
+mod graph;
+mod join;
+mod lower;
+mod numbering;
+mod program;
+mod refuse;
+mod session;
+mod state;
+mod text;
+mod tidy;
+mod unnest;
+
+pub use program::plan;
+pub use session::{batch_context, define_views};
+pub use state::{Class, State, class, state};
+
 /// A position in [`Plan::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub usize);

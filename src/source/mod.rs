@@ -3,11 +3,83 @@
 //! [`InputSpec`]s flow in; [`Block`]s of whole records flow out, each with its position. All
 //! workers take their blocks from one [`Blocks`] queue, so one big file feeds every worker and the
 //! order of the blocks, and with it their epoch, is a function of the inputs alone.
+//!
+//! The queue hands out work in the order of inputs, files and offsets. Of a plain file of JSON
+//! lines it assigns a byte range, which the worker that asked reads itself. Everything else has
+//! to be read in sequence (packed files, CSV with its line breaks in quotes, standard input): one
+//! worker at a time reads the next block, and decoding, the dear part, goes on beside it.
+//!
+//! At most a few blocks and one record are held, however long a file is. A record longer than
+//! [`MAX_RECORD_BYTES`] is passed over and told of in [`Block::too_long`].
+
+mod blocks;
+mod csv;
+mod error;
+mod list;
+mod open;
+mod plain;
+mod spec;
+mod splitter;
+mod stdin;
+mod stream;
 
 pub mod generate;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use blocks::{Blocks, Next};
+pub use csv::csv_header;
+pub use error::{SourceError, SourceErrors};
+
+/// The longest record that is read, in bytes.
+pub const MAX_RECORD_BYTES: usize = 64 << 20;
+
+/// How inputs are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// How much text makes a block, about; at most [`MAX_RECORD_BYTES`].
+    pub block_bytes: usize,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        OpenOptions {
+            block_bytes: 1 << 20,
+        }
+    }
+}
+
+/// An input whose files are known.
+#[derive(Debug, Clone)]
+pub struct OpenInput {
+    /// What the user said.
+    pub spec: InputSpec,
+    /// How records are written: as said, or as guessed.
+    pub format: Format,
+    /// The files, in the order in which they are read.
+    pub files: Vec<Arc<PathBuf>>,
+    /// The column names of the first CSV file that has any, if they are known before reading.
+    pub csv_header: Option<Vec<String>>,
+}
+
+impl OpenInput {
+    /// An input whose records a program pushes, in blocks made by [`Block::pushed`].
+    pub fn pushed(name: &str, table: &str, format: Format) -> OpenInput {
+        let spec = InputSpec {
+            table: table.to_owned(),
+            location: name.to_owned(),
+            format: Some(format.clone()),
+            compression: None,
+        };
+        OpenInput {
+            spec,
+            format,
+            files: Vec::new(),
+            csv_header: None,
+        }
+    }
+}
 
 /// What the user said of one input: `--input table=path` and its options.
 #[derive(Debug, Clone)]
@@ -44,6 +116,16 @@ pub struct CsvOptions {
     pub header: bool,
 }
 
+impl Default for CsvOptions {
+    fn default() -> Self {
+        CsvOptions {
+            delimiter: b',',
+            quote: b'"',
+            header: true,
+        }
+    }
+}
+
 /// How the bytes are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
@@ -69,8 +151,49 @@ pub struct Block {
     pub number: u64,
     /// Bytes of the file as it lies on disk that this block accounts for, for progress.
     pub bytes: u64,
-    /// The records.
+    /// The column names of the CSV file that the block is from. Without them, the first record of
+    /// the text holds them, if the input has a header at all.
+    pub header: Option<Arc<Vec<String>>>,
+    /// A record that was left out because it is too long; it becomes a reject.
+    pub too_long: Option<TooLong>,
+    /// The records; a block may have none.
     pub payload: Payload,
+}
+
+impl Block {
+    /// A block of text that did not come from a file: records as a file of the input's format
+    /// holds them, from its beginning.
+    pub fn pushed(input: usize, name: Arc<PathBuf>, number: u64, text: Vec<u8>) -> Block {
+        Block {
+            input,
+            file: name,
+            offset: 0,
+            number,
+            bytes: text.len() as u64,
+            header: None,
+            too_long: None,
+            payload: Payload::Text(text),
+        }
+    }
+}
+
+/// A record that is longer than [`MAX_RECORD_BYTES`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooLong {
+    /// Where it begins, in bytes of the unpacked file.
+    pub offset: u64,
+    /// Its first bytes.
+    pub start: Vec<u8>,
+}
+
+impl TooLong {
+    /// How many bytes of the record are kept.
+    const START_BYTES: usize = 4100;
+
+    /// What is wrong with it, in words.
+    pub fn reason(&self) -> String {
+        format!("a record of more than {} MiB", MAX_RECORD_BYTES >> 20)
+    }
 }
 
 /// The records of a block.

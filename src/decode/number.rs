@@ -1,0 +1,183 @@
+//! Numbers from their text, exactly.
+
+/// Why a text is not a value of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// It is not written like one.
+    NotOne,
+    /// It has digits after the point that the type cannot hold.
+    TooFine,
+    /// It is too great or too small.
+    OutOfRange,
+}
+
+/// Digits that surely fit 64 bits.
+const SAFE_DIGITS: usize = 18;
+/// Digits that surely fit 128 bits with a sign.
+const MAX_DIGITS: u32 = 38;
+/// Beyond this an exponent makes any number too great or too fine.
+const MAX_EXPONENT: i64 = 1 << 30;
+
+const POWERS: [i128; MAX_DIGITS as usize + 1] = {
+    let mut powers = [1; MAX_DIGITS as usize + 1];
+    let mut i = 1;
+    while i < powers.len() {
+        powers[i] = powers[i - 1] * 10;
+        i += 1;
+    }
+    powers
+};
+
+/// Ten to the power of `exponent`, if that fits.
+pub(super) fn power_of_ten(exponent: usize) -> Option<i128> {
+    POWERS.get(exponent).copied()
+}
+
+/// The number times ten to the power of `scale`, which must come out whole. Takes a sign, digits,
+/// a point and an exponent.
+///
+/// # Errors
+/// If the text is no number, if digits other than zero are left over after the point, or if the
+/// result exceeds 38 digits.
+#[inline]
+pub(super) fn scaled(text: &[u8], scale: u8) -> Result<i128, Problem> {
+    match short(text, scale) {
+        Some(number) => Ok(number),
+        None => long(text, scale),
+    }
+}
+
+/// The common case: at most 18 digits, no exponent, none too many after the point.
+#[inline]
+fn short(text: &[u8], scale: u8) -> Option<i128> {
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        _ => (false, text),
+    };
+    if digits.len() > SAFE_DIGITS {
+        return None;
+    }
+    let mut number = 0_i64;
+    let mut point = None;
+    for (i, &byte) in digits.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            number = number * 10 + i64::from(digit);
+        } else if byte == b'.' && point.is_none() && i > 0 {
+            point = Some(i);
+        } else {
+            return None;
+        }
+    }
+    let fraction = match point {
+        Some(point) => digits.len() - point - 1,
+        None if digits.is_empty() => return None,
+        None => 0,
+    };
+    if point.is_some() && fraction == 0 || fraction > usize::from(scale) {
+        return None;
+    }
+    let number = if negative { -number } else { number };
+    i128::from(number).checked_mul(*POWERS.get(usize::from(scale) - fraction)?)
+}
+
+/// Sign, digits and exponent of a number: `mantissa * 10^exponent`, and whether digits other than
+/// zero were left out after those of the mantissa.
+struct Parts {
+    negative: bool,
+    mantissa: i128,
+    exponent: i64,
+    inexact: bool,
+}
+
+#[cold]
+fn long(text: &[u8], scale: u8) -> Result<i128, Problem> {
+    let parts = parts(text).ok_or(Problem::NotOne)?;
+    if parts.mantissa == 0 {
+        return Ok(0);
+    }
+    let shift = parts.exponent + i64::from(scale);
+    let magnitude = if shift >= 0 {
+        let power = usize::try_from(shift).ok().and_then(power_of_ten);
+        let power = power.ok_or(Problem::OutOfRange)?;
+        let magnitude = parts
+            .mantissa
+            .checked_mul(power)
+            .ok_or(Problem::OutOfRange)?;
+        if parts.inexact {
+            return Err(if shift == 0 {
+                Problem::TooFine
+            } else {
+                Problem::OutOfRange
+            });
+        }
+        magnitude
+    } else {
+        let power = usize::try_from(-shift).ok().and_then(power_of_ten);
+        let power = power.ok_or(Problem::TooFine)?;
+        if parts.mantissa % power != 0 || parts.inexact {
+            return Err(Problem::TooFine);
+        }
+        parts.mantissa / power
+    };
+    if magnitude >= POWERS[MAX_DIGITS as usize] {
+        return Err(Problem::OutOfRange);
+    }
+    Ok(if parts.negative {
+        -magnitude
+    } else {
+        magnitude
+    })
+}
+
+fn parts(text: &[u8]) -> Option<Parts> {
+    let (negative, rest) = match text.split_first()? {
+        (b'-', rest) => (true, rest),
+        (b'+', rest) => (false, rest),
+        _ => (false, text),
+    };
+    let (digits, power) = match rest.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+        Some(at) => (&rest[..at], exponent(&rest[at + 1..])?),
+        None => (rest, 0),
+    };
+    let mut parts = Parts {
+        negative,
+        mantissa: 0,
+        exponent: power,
+        inexact: false,
+    };
+    let (mut any, mut after_point) = (false, false);
+    for &byte in digits {
+        if byte == b'.' && !after_point {
+            after_point = true;
+            continue;
+        }
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        any = true;
+        let digit = byte - b'0';
+        if parts.mantissa < POWERS[MAX_DIGITS as usize - 1] {
+            parts.mantissa = parts.mantissa * 10 + i128::from(digit);
+            parts.exponent -= i64::from(after_point);
+        } else {
+            parts.inexact |= digit != 0;
+            parts.exponent += i64::from(!after_point);
+        }
+    }
+    any.then_some(parts)
+}
+
+fn exponent(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text.split_first()? {
+        (b'-', rest) => (true, rest),
+        (b'+', rest) => (false, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let add = |sum: i64, &digit: &u8| (sum * 10 + i64::from(digit - b'0')).min(MAX_EXPONENT);
+    let power = digits.iter().fold(0, add);
+    Some(if negative { -power } else { power })
+}
