@@ -140,13 +140,19 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The candidate that `name` is most likely a misspelling of, if any is near enough: no more than
-/// one edit in three characters, letter case aside. Of equally near ones the first.
-pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+/// The candidate that `name` is most likely meant for, if any is near enough: one that is no more
+/// than one edit in three characters away, letter case aside; otherwise one that has all of its
+/// words, or of whose words it has all. Of equally near ones the first.
+pub fn near<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+) -> Option<String> {
     let folded = name.to_lowercase();
-    let allowed = (folded.chars().count() / 3).max(1);
-    candidates
-        .into_iter()
+    let letters = folded.chars().count();
+    let allowed = (letters / 3).max(1).min(letters.saturating_sub(1));
+    let candidates = candidates.into_iter();
+    let misspelt = candidates
+        .clone()
         .map(|candidate| {
             (
                 strsim::osa_distance(&folded, &candidate.to_lowercase()),
@@ -155,7 +161,17 @@ pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
         })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate.to_string())
+        .map(|(_, candidate)| candidate);
+    let has_words_of = |long: &str, short: &str| {
+        short
+            .split('_')
+            .all(|word| long.split('_').any(|other| other == word))
+    };
+    let mut partial = candidates.filter(|candidate| {
+        let candidate = candidate.to_lowercase();
+        has_words_of(&candidate, &folded) || has_words_of(&folded, &candidate)
+    });
+    misspelt.or_else(|| partial.next()).map(str::to_string)
 }
 
 /// A list of names for people, each in backquotes: `` `a`, `b` and `c` ``.

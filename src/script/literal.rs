@@ -186,7 +186,7 @@ impl<'a> Scanner<'a> {
         if text.is_empty() {
             return Err(self.expected(
                 what,
-                "write it, in double quotes if it holds blanks or marks",
+                "write a name, in double quotes if it holds blanks or one of , | . =",
             ));
         }
         Ok(Segment {

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::fault::{Fault, listed, near};
 use super::order::order;
-use super::query::{self, Reference};
+use super::query::{self, Findings, Ignored, Reference};
 use super::reader::Name;
 use super::statement::{CommentStatement, CommentTarget, Statement, ViewStatement};
 use super::table::TableStatement;
@@ -130,12 +130,20 @@ impl<'a> Program<'a> {
         let mut faults = Vec::new();
         for draft in &self.views {
             let mut dependencies = Vec::new();
-            let references = match &draft.statement.query {
-                Some((query, _)) => query::references(query),
-                None => Vec::new(),
+            let findings = match &draft.statement.query {
+                Some((query, _)) => query::inspect(query),
+                None => Findings::default(),
             };
-            for reference in references {
-                match self.look_up(&reference) {
+            for Ignored { span, clause, help } in findings.ignored {
+                let message = format!("{clause} is not supported in a view");
+                faults.push(
+                    draft
+                        .file
+                        .fault(draft.place(span), message, Some(help.to_string())),
+                );
+            }
+            for reference in findings.references {
+                match self.look_up(&reference, &draft.statement.name.text) {
                     Ok(Some(Relation::View(view))) => {
                         dependencies.push(Dependency { view, reference });
                     }
@@ -152,9 +160,13 @@ impl<'a> Program<'a> {
         all
     }
 
-    /// What a reference stands for; nothing for a system view, or if that cannot be told. Otherwise
+    /// What a reference of the view `reader` stands for; nothing for a system view, or if that cannot be told. Otherwise
     /// what is wrong with it, and what to write instead.
-    fn look_up(&self, reference: &Reference) -> Result<Option<Relation>, (String, String)> {
+    fn look_up(
+        &self,
+        reference: &Reference,
+        reader: &str,
+    ) -> Result<Option<Relation>, (String, String)> {
         let written = reference
             .parts
             .iter()
@@ -170,7 +182,7 @@ impl<'a> Program<'a> {
                 None if self.incomplete => Ok(None),
                 None => Err((
                     format!("there is no table or view `{name}`"),
-                    self.instead_of(name),
+                    self.instead_of(name, Some(reader)),
                 )),
             },
             [SYSTEM_SCHEMA, name] if SYSTEM_VIEWS.contains(name) => Ok(None),
@@ -195,21 +207,27 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// What to write instead of a relation that does not exist.
-    fn instead_of(&self, name: &str) -> String {
+    /// What to write instead of a relation that does not exist, which `reader` reads.
+    fn instead_of(&self, name: &str, reader: Option<&str>) -> String {
         const SHOWN: usize = 12;
         if SYSTEM_VIEWS.contains(&name) {
             return format!("write `{SYSTEM_SCHEMA}.{name}`");
         }
-        if let Some(near) = near(name, self.names.keys().map(String::as_str)) {
+        let others = self.names.keys().map(String::as_str);
+        let others = others
+            .filter(|other| Some(*other) != reader)
+            .collect::<Vec<_>>();
+        if let Some(near) = near(name, others.iter().copied()) {
             return format!("write `{near}`");
         }
-        match self.names.len() {
+        match others.len() {
             0 => format!("create it: CREATE TABLE {name} (...)"),
-            1..=SHOWN => format!(
-                "create it, or read one of those that there are: {}",
-                listed(self.names.keys().map(String::as_str))
-            ),
+            1..=SHOWN => {
+                format!(
+                    "create it, or read one of those that there are: {}",
+                    listed(others)
+                )
+            }
             _ => format!("create it: CREATE TABLE {name} (...) or CREATE VIEW {name} AS ..."),
         }
     }
@@ -268,7 +286,7 @@ impl<'a> Program<'a> {
                 return Ok(());
             }
             let message = format!("there is no table or view `{}`", name.text);
-            return Err((name.span, message, self.instead_of(&name.text)));
+            return Err((name.span, message, self.instead_of(&name.text, None)));
         };
         let slot = match (relation, &comment.column) {
             (Relation::Table(at), None) => {
