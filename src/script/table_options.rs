@@ -296,8 +296,8 @@ fn time_unit(reader: &mut Reader, statement: &mut TableStatement, value: &Litera
     }
 }
 
-const FIELDS_HELP: &str = "write 'column = field, column = outer.inner | other'; a field's name stands in double quotes \
-     if it holds blanks or one of , | . =";
+const FIELDS_HELP: &str = "write 'column = field, column = outer.inner | other'; a field's name \
+                           stands in double quotes if it holds blanks or one of , | . =";
 
 fn fields(reader: &mut Reader, statement: &mut TableStatement, value: &Literal) {
     let mut scanner = Scanner::new(value);

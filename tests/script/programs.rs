@@ -319,7 +319,11 @@ fn mutations() -> impl Strategy<Value = Vec<(prop::sample::Index, usize, usize)>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn mutated_scripts_never_panic(mutations in mutations()) {
