@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, normalize_untrusted_str};
-use datafusion::sql::sqlparser::tokenizer::Location;
+use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 use super::Origin;
 use super::text::Text;
@@ -58,6 +58,24 @@ pub struct Fault {
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
+}
+
+/// A fault of a file that the caller knows.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub(super) span: Span,
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+impl Problem {
+    pub(super) fn new(span: Span, message: impl Into<String>, help: impl Into<String>) -> Problem {
+        Problem {
+            span,
+            message: message.into(),
+            help: help.into(),
+        }
+    }
 }
 
 /// Everything that is wrong with a script.

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 mod fault;

@@ -13,6 +13,10 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan
 use super::fault::Fault;
 use super::text::{DIALECT, Piece, SourceFile};
 
+/// How many operators a query may have. A chain of operators is a tree as deep as the chain is long,
+/// and it is walked by recursion.
+const MAX_OPERATORS: usize = 1_000;
+
 /// A fault has been noted, and what was being read cannot be made sense of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stop;
@@ -256,6 +260,19 @@ impl<'a> Reader<'a> {
 
     /// Takes a query.
     pub(super) fn query(&mut self) -> Result<Box<Query>, Stop> {
+        let rest = self.tokens.get(self.parser.index()..).unwrap_or_default();
+        if let Some(operator) = rest
+            .iter()
+            .filter(|token| joins(&token.token))
+            .nth(MAX_OPERATORS)
+        {
+            let help = "give parts of it names of their own with CREATE VIEW, or write IN (...)";
+            return Err(self.stop(
+                operator.span,
+                format!("a query has at most {MAX_OPERATORS} operators"),
+                Some(help.to_string()),
+            ));
+        }
         self.parser
             .parse_query()
             .map_err(|error| self.syntax(&error))
@@ -325,6 +342,19 @@ impl<'a> Reader<'a> {
             )),
             _ => None,
         }
+    }
+}
+
+/// Whether a token joins two operands, or two queries, to one.
+fn joins(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::AND | Keyword::OR | Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT
+        ),
+        Token::Number(..) | Token::SingleQuotedString(_) => false,
+        Token::Comma | Token::Period | Token::LParen | Token::RParen => false,
+        _ => true,
     }
 }
 

@@ -259,6 +259,17 @@ fn deep_nesting_is_a_fault() {
     assert_eq!(found.faults[0].message, "this is nested too deeply");
 }
 
+#[test]
+fn long_chains_of_operators_are_a_fault() {
+    let chain = |operators: usize| format!("CREATE VIEW v AS SELECT 1{}", " + 1".repeat(operators));
+    assert_eq!(view_names(&script(&chain(1_000))), ["v"]);
+    check_fault(
+        &format!("{} «+» 1 + 1", chain(1_000)),
+        "a query has at most 1000 operators",
+        "give parts of it names of their own with CREATE VIEW, or write IN (...)",
+    );
+}
+
 /// A script that uses every part of the language.
 const WHOLE: &str = r#"CREATE TABLE orders (id TEXT PRIMARY KEY, "Größe" DECIMAL(9, 2) NOT NULL COMMENT 'it''s',
   lines STRUCT<sku TEXT, tags ARRAY<TEXT>>[], at TIMESTAMP, gone BOOLEAN)
@@ -308,7 +319,11 @@ fn mutations() -> impl Strategy<Value = Vec<(prop::sample::Index, usize, usize)>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn mutated_scripts_never_panic(mutations in mutations()) {
