@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::program::reads_of;
 use super::state::state;
 use super::text::{aggregate, expression, expressions, order};
 use super::{Node, NodeId, Op, Output, Plan, Relation, Step};
@@ -102,7 +101,7 @@ pub fn dot(plan: &Plan, views: &[String]) -> String {
             &mut out,
             format_args!("  n{} [label = \"n{} {label}\"];\n", id.0, id.0),
         );
-        for read in reads_of(&node.op) {
+        for read in node.op.inputs() {
             push(&mut out, format_args!("  n{} -> n{};\n", read.0, id.0));
         }
     }
@@ -135,7 +134,7 @@ pub fn mermaid(plan: &Plan, views: &[String]) -> String {
             &mut out,
             format_args!("  n{}[\"n{} {label}\"]\n", id.0, id.0),
         );
-        for read in reads_of(&node.op) {
+        for read in node.op.inputs() {
             push(&mut out, format_args!("  n{} --> n{}\n", read.0, id.0));
         }
     }

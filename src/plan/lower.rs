@@ -21,17 +21,22 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::graph::{Graph, Rel, through};
 use super::refuse::Trouble;
-use super::{ConstantRows, NodeId, Op, aggregate, join, numbering, program, unnest};
+use super::{ConstantRows, NodeId, Op, aggregate, building, join, numbering, unnest};
 
 type Result<T> = std::result::Result<T, Trouble>;
 
 /// What the name of a relation stands for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Source {
     /// An input of the plan, as a position.
     Input(usize),
-    /// The kept answer of a view.
-    View(NodeId),
+    /// The rows of a view.
+    View {
+        /// The node that has them.
+        node: NodeId,
+        /// The view's columns that the node has.
+        columns: Vec<usize>,
+    },
 }
 
 /// The lowering of one query.
@@ -105,30 +110,27 @@ impl Lowering<'_> {
     }
 
     fn scan(&mut self, scan: &TableScan) -> Result<Rel> {
-        let Some(source) = self
-            .sources
-            .get(&program::resolve(scan.table_name.clone()))
-            .copied()
-        else {
+        let name = building::resolve(scan.table_name.clone());
+        let Some(source) = self.sources.get(&name) else {
             return Err(Trouble::refused(
-                format!("relation \"{}\" not found", scan.table_name),
+                format!("relation `{}` not found", scan.table_name),
                 "read a table or view of the script",
             ));
+        };
+        let (node, kept) = match source {
+            Source::View { node, columns } => (*node, columns),
+            Source::Input(input) => {
+                let node = self.graph.add(Op::Input(*input))?;
+                (node, &self.graph.inputs[*input].columns)
+            }
         };
         let all = scan.source.schema().fields().len();
         let wanted = scan
             .projection
             .clone()
             .unwrap_or_else(|| (0..all).collect());
-        let (node, columns) = match source {
-            Source::View(node) => (node, wanted),
-            Source::Input(input) => {
-                let node = self.graph.add(Op::Input(input))?;
-                let kept = &self.graph.inputs[input].columns;
-                let find = |column| kept.iter().position(|kept| kept == column);
-                (node, wanted.iter().filter_map(find).collect())
-            }
-        };
+        let find = |column| kept.iter().position(|kept| kept == column);
+        let columns = wanted.iter().filter_map(find).collect();
         let schema = Arc::clone(&scan.projected_schema);
         let mut rel = Rel {
             node,

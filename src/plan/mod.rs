@@ -16,8 +16,10 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::script::{Script, View};
 
 mod aggregate;
+mod building;
 mod check;
 mod children;
+mod cte;
 pub mod explain;
 mod graph;
 mod join;
@@ -165,6 +167,22 @@ pub enum Op {
         /// What it reads.
         input: NodeId,
     },
+}
+
+impl Op {
+    /// The nodes that it reads.
+    pub fn inputs(&self) -> Vec<NodeId> {
+        match self {
+            Op::Input(_) | Op::Constant(_) => Vec::new(),
+            Op::Map { input, .. }
+            | Op::Unnest { input, .. }
+            | Op::Reduce { input, .. }
+            | Op::TopK { input, .. }
+            | Op::Negate { input } => vec![*input],
+            Op::Join { left, right, .. } => vec![*left, *right],
+            Op::Union { inputs } => inputs.clone(),
+        }
+    }
 }
 
 /// A step of [`Op::Map`].

@@ -4,15 +4,19 @@
 //! session knows only schemas; the batch session is given rows by its caller and answers the same
 //! SQL all at once, which is what a maintained answer must equal.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DataFusionError, TableReference, plan_datafusion_err, plan_err};
 use datafusion::datasource::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::{SessionContext, SessionState};
+use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn};
+use datafusion::logical_expr::utils::expr_to_columns;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
@@ -70,6 +74,48 @@ pub(super) fn logical(state: &SessionState, view: &View) -> Result<LogicalPlan, 
     let query = Box::new(ast::Statement::Query(view.query.clone()));
     let plan = block_on(state.statement_to_plan(Statement::Statement(query)))?;
     rename(plan, &view.column_names)
+}
+
+/// Leaves columns out below each DISTINCT ON that it does not look at; the optimiser takes it to
+/// look at all of them.
+pub(super) fn narrow_distinct_on(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let narrowed = plan.transform_down_with_subqueries(|part| {
+        let LogicalPlan::Distinct(Distinct::On(distinct)) = part else {
+            return Ok(Transformed::no(part));
+        };
+        let order = distinct.sort_expr.iter().flatten().map(|key| &key.expr);
+        let exprs = distinct
+            .on_expr
+            .iter()
+            .chain(&distinct.select_expr)
+            .chain(order);
+        let mut used = HashSet::new();
+        for expr in exprs {
+            expr_to_columns(expr, &mut used)?;
+        }
+        let all = distinct.input.schema().columns();
+        let chosen: Vec<_> = all
+            .iter()
+            .filter(|column| used.contains(column))
+            .cloned()
+            .collect();
+        if chosen.is_empty() || chosen.len() == all.len() {
+            return Ok(Transformed::no(LogicalPlan::Distinct(Distinct::On(
+                distinct,
+            ))));
+        }
+        let input = LogicalPlanBuilder::from(Arc::unwrap_or_clone(distinct.input))
+            .project(chosen.into_iter().map(Expr::Column))?
+            .build()?;
+        let narrow = DistinctOn {
+            input: Arc::new(input),
+            ..distinct
+        };
+        Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::On(
+            narrow,
+        ))))
+    });
+    narrowed.data()
 }
 
 /// Gives the first columns of a plan other names.

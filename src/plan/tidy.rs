@@ -1,7 +1,7 @@
 //! The last touch on a plan: maps that only one map reads become one, nodes that nobody reads go,
 //! and every node learns which views asked for it.
 
-use super::program::{SYSTEM_VIEWS, reads_of};
+use super::program::SYSTEM_VIEWS;
 use super::{Node, NodeId, Op, Plan};
 
 /// The same plan with fewer nodes.
@@ -21,7 +21,7 @@ fn fuse_maps(plan: &mut Plan) {
         .zip(&reachable)
         .filter(|(_, is_reached)| **is_reached)
     {
-        for read in reads_of(&node.op) {
+        for read in node.op.inputs() {
             readers[read.0] += 1;
         }
     }
@@ -59,7 +59,7 @@ fn reachable(plan: &Plan, from: impl Iterator<Item = NodeId>) -> Vec<bool> {
     }
     for position in (0..plan.nodes.len()).rev() {
         if is_reached[position] {
-            for read in reads_of(&plan.nodes[position].op) {
+            for read in plan.nodes[position].op.inputs() {
                 is_reached[read.0] = true;
             }
         }

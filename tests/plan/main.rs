@@ -42,3 +42,18 @@ fn look() {
         );
     }
 }
+
+#[test]
+fn folder() {
+    let Ok(path) = std::env::var("FOLDER") else {
+        return;
+    };
+    let script = tillrace::script::load(&[path.into()])
+        .map_err(|e| e.to_string())
+        .unwrap();
+    let started = std::time::Instant::now();
+    match plan(Arc::new(script)) {
+        Ok(plan) => println!("{}\n{:?}", explain::text(&plan, &[]), started.elapsed()),
+        Err(faults) => println!("{}", faults.render(false)),
+    }
+}
