@@ -39,7 +39,7 @@ use crate::script::TimeUnit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     /// Where inside the column's value: `[2].price`; empty for the value itself.
-    pub(super) path: String,
+    path: String,
     what: String,
 }
 
@@ -51,22 +51,21 @@ impl Fault {
         })
     }
 
+    /// The reason for which a record is rejected, of a value of the named column.
+    pub(super) fn reason(&self, column: &str) -> String {
+        let Fault { path, what } = self;
+        match path.trim_start_matches('.') {
+            "" => format!("column \"{column}\": {what}"),
+            path => format!("column \"{column}\" at {path}: {what}"),
+        }
+    }
+
     /// The fault with a step put before its path.
     pub(super) fn inside(mut self: Box<Self>, step: impl fmt::Display) -> Box<Fault> {
         self.path = format!("{step}{}", self.path);
         self
     }
 }
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
-            return f.write_str(&self.what);
-        }
-        write!(f, "{}: {}", self.path.trim_start_matches('.'), self.what)
-    }
-}
-
 /// Builds one column.
 pub(super) trait Column: Send {
     /// Adds a value; if it does not fit, a placeholder.
@@ -173,17 +172,22 @@ pub(super) fn fault(value: Value<'_>, data_type: &DataType, problem: Problem) ->
         _ => 0,
     };
     Fault::new(match problem {
-        Problem::NotOne => format!("{shown} is not a {}", sql_type(data_type)),
+        Problem::NotOne => format!("{shown} is not {}", with_article(&sql_type(data_type))),
         Problem::OutOfRange => format!("{shown} is out of range for {}", sql_type(data_type)),
         Problem::TooFine if matches!(data_type, DataType::Timestamp(..)) => {
             format!("{shown} is finer than a nanosecond")
         }
         Problem::TooFine if scale == 0 => format!("{shown} is not a whole number"),
         Problem::TooFine => format!(
-            "{shown} has more than {scale} digits after the point, too many for a {}",
+            "{shown} has more than {scale} digits after the point, too many for {}",
             sql_type(data_type)
         ),
     })
+}
+
+fn with_article(name: &str) -> String {
+    let article = if name.starts_with('I') { "an" } else { "a" };
+    format!("{article} {name}")
 }
 
 /// What is said of a record that lacks a value.

@@ -118,8 +118,7 @@ impl TextReader {
             let name = self.task.schema.field(i).name();
             let cells = self.rows.cells(text, self.wanted.column(i));
             column.extend(&cells, &mut |row, fault| {
-                let point = if fault.path.is_empty() { "" } else { " at" };
-                faults.push((row, format!("column \"{name}\"{point}: {fault}")));
+                faults.push((row, fault.reason(name)));
             });
             arrays.push(column.finish());
         }

@@ -11,8 +11,10 @@ use std::ops::Range;
 use super::splitter::Piece;
 use super::{MAX_RECORD_BYTES, TooLong};
 
-/// How far is read at once in search of a line's end.
+/// How far is read at first in search of a line's end.
 const SEARCH_BYTES: usize = 4 << 10;
+/// How far is read at most at once.
+const MAX_SEARCH_BYTES: usize = 4 << 20;
 
 /// A file of a length that is settled when it is opened.
 #[derive(Debug)]
@@ -47,27 +49,12 @@ impl PlainFile {
         let mut text = self.read(start, range.end + SEARCH_BYTES as u64)?;
         // A line of the range may be known to end only at or behind the range's last byte.
         let last = (range.end - 1 - start) as usize;
+        let line = memchr::memrchr(b'\n', &text[..last]).map_or(0, |newline| newline + 1);
         let mut searched = last;
         loop {
-            if let Some(found) = memchr::memchr(b'\n', &text[searched..]) {
-                text.truncate(searched + found + 1);
-                return Ok(Piece {
-                    offset: start,
-                    text,
-                    too_long: None,
-                });
-            }
+            let found = memchr::memchr(b'\n', &text[searched..]).map(|at| searched + at + 1);
             let end = start + text.len() as u64;
-            if end == self.length {
-                return Ok(Piece {
-                    offset: start,
-                    text,
-                    too_long: None,
-                });
-            }
-            searched = text.len();
-            let line = memchr::memrchr(b'\n', &text[..last]).map_or(0, |newline| newline + 1);
-            if text.len() - line > MAX_RECORD_BYTES {
+            if found.unwrap_or(text.len()) - line > MAX_RECORD_BYTES {
                 let kept = text.len().min(line + TooLong::START_BYTES);
                 let begin = text[line..kept].to_vec();
                 let too_long = Some(TooLong {
@@ -81,8 +68,17 @@ impl PlainFile {
                     too_long,
                 });
             }
-            let more = (text.len() - last).max(SEARCH_BYTES) as u64;
-            text.extend(self.read(end, end + more)?);
+            if found.is_some() || end == self.length {
+                text.truncate(found.unwrap_or(text.len()));
+                return Ok(Piece {
+                    offset: start,
+                    text,
+                    too_long: None,
+                });
+            }
+            searched = text.len();
+            let more = (text.len() - last).clamp(SEARCH_BYTES, MAX_SEARCH_BYTES);
+            text.extend(self.read(end, end + more as u64)?);
         }
     }
 

@@ -22,9 +22,7 @@ pub(super) struct Faults(Vec<(usize, String)>);
 
 impl Faults {
     pub(super) fn add(&mut self, row: usize, column: &str, fault: &Fault) {
-        let point = if fault.path.is_empty() { "" } else { " at" };
-        self.0
-            .push((row, format!("column \"{column}\"{point}: {fault}")));
+        self.0.push((row, fault.reason(column)));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,0 +1,155 @@
+//! How fast blocks become batches, on one core: rows a second for JSON lines and CSV with few and
+//! many wanted columns, beside the rate at which memchr finds the line ends of the same text.
+//!
+//! `cargo bench --bench decode -- [rows]`; a million rows by default. Each figure is the best of
+//! several rounds over text in memory, cut into blocks as files are.
+
+use std::fmt::Write;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tillrace::decode::Decoder;
+use tillrace::script::{Column, Table, TableOptions};
+use tillrace::source::{Block, CsvOptions, Format, OpenInput};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ROUNDS: usize = 7;
+const BLOCK_BYTES: usize = 1 << 20;
+const NAMES: [&str; 7] =
+    ["event", "user_id", "product_id", "category", "price", "quantity", "timestamp"];
+/// The wanted columns of each figure.
+const WANTED: [(&str, &[usize]); 5] = [
+    ("2 columns (category, price)", &[3, 4]),
+    ("3 columns (category, price, quantity)", &[3, 4, 5]),
+    ("4 columns (those and event)", &[0, 3, 4, 5]),
+    ("5 columns (those and timestamp)", &[0, 3, 4, 5, 6]),
+    ("7 columns", &[0, 1, 2, 3, 4, 5, 6]),
+];
+
+fn main() {
+    let number = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
+    let rows: usize = number.unwrap_or(1_000_000);
+    let (json, csv) = texts(rows);
+    let csv_options = CsvOptions { header: false, ..CsvOptions::default() };
+    for (name, format, text) in
+        [("JSON lines", Format::Json, json), ("CSV", Format::Csv(csv_options), csv)]
+    {
+        println!("{name}: {rows} rows of {} bytes", text.len() / rows);
+        let limit = rate(rows, || {
+            // Summing the places keeps memchr from merely counting.
+            let ends = memchr::memchr_iter(b'\n', black_box(&text));
+            black_box(ends.fold(0, |sum: usize, end| sum.wrapping_add(end)));
+        });
+        report("memchr of line ends", limit, limit, text.len() / rows);
+        let blocks = blocks(&text);
+        let input = OpenInput::pushed("memory", "events", format);
+        for (wanted, columns) in WANTED {
+            let table = table();
+            let mut decoder = Decoder::new(&table, columns, &input, 0).expect("decodable");
+            let rate = rate(rows, || {
+                let mut decoded = 0;
+                for block in &blocks {
+                    decoded += decoder.decode(block).expect("decodable").batch.num_rows();
+                }
+                assert_eq!(decoded, rows);
+            });
+            report(wanted, rate, limit, text.len() / rows);
+        }
+    }
+}
+
+/// The same events as JSON lines and as CSV.
+fn texts(rows: usize) -> (Vec<u8>, Vec<u8>) {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let (mut json, mut csv) = (String::new(), String::new());
+    for row in 0..rows {
+        let event = ["view", "cart", "purchase"][random.random_range(0..3)];
+        let user = random.random_range(0..100_000);
+        let product = random.random_range(0..10_000);
+        let category = format!("category_{:02}", product % 100);
+        let price = format!("{}.{:02}", random.random_range(1..500), random.random_range(0..100));
+        let quantity = random.random_range(1..5);
+        let second = row % 60;
+        let (minute, hour) = (row / 60 % 60, row / 3600 % 24);
+        let at = format!("2024-03-{:02}T{hour:02}:{minute:02}:{second:02}Z", 1 + row / 86_400 % 28);
+        let written = writeln!(
+            json,
+            "{{\"event\":\"{event}\",\"user_id\":\"u{user}\",\"product_id\":\"p{product}\",\
+             \"category\":\"{category}\",\"price\":{price},\"quantity\":{quantity},\
+             \"timestamp\":\"{at}\"}}"
+        );
+        written.expect("writing to memory works");
+        let written =
+            writeln!(csv, "{event},u{user},p{product},{category},{price},{quantity},{at}");
+        written.expect("writing to memory works");
+    }
+    (json.into_bytes(), csv.into_bytes())
+}
+
+fn table() -> Table {
+    let types = [
+        DataType::Utf8,
+        DataType::Utf8,
+        DataType::Utf8,
+        DataType::Utf8,
+        DataType::Decimal128(18, 2),
+        DataType::Int32,
+        DataType::Timestamp(TimeUnit::Nanosecond, None),
+    ];
+    let column = |(name, data_type): (&str, DataType)| Column {
+        name: name.to_owned(),
+        data_type,
+        nullable: true,
+        paths: vec![vec![name.to_owned()]],
+        comment: None,
+    };
+    Table {
+        name: "events".to_owned(),
+        columns: NAMES.into_iter().zip(types).map(column).collect(),
+        primary_key: Vec::new(),
+        options: TableOptions { event_time: Some(6), ..TableOptions::default() },
+        comment: None,
+        origin: Default::default(),
+    }
+}
+
+/// The text in blocks of whole lines.
+fn blocks(mut text: &[u8]) -> Vec<Block> {
+    let name = Arc::new(PathBuf::from("memory"));
+    let mut blocks = Vec::new();
+    while !text.is_empty() {
+        let reach = text.len().min(BLOCK_BYTES);
+        let end = memchr::memrchr(b'\n', &text[..reach]).map_or(text.len(), |newline| newline + 1);
+        let (block, rest) = text.split_at(end);
+        let number = blocks.len() as u64;
+        blocks.push(Block::pushed(0, Arc::clone(&name), number, block.to_vec()));
+        text = rest;
+    }
+    blocks
+}
+
+/// Rows a second of the best of several rounds.
+fn rate(rows: usize, mut round: impl FnMut()) -> f64 {
+    let seconds = |_| {
+        let start = Instant::now();
+        round();
+        start.elapsed().as_secs_f64()
+    };
+    rows as f64 / (0..ROUNDS).map(seconds).fold(f64::INFINITY, f64::min)
+}
+
+fn report(what: &str, rate: f64, limit: f64, row_bytes: usize) {
+    println!(
+        "  {what:<40} {:>7.2} M rows/s {:>7.0} MB/s {:>5.1} % of memchr",
+        rate / 1e6,
+        rate * row_bytes as f64 / 1e6,
+        100.0 * rate / limit
+    );
+}

@@ -1,0 +1,8 @@
+//! From files and texts to batches, through the public face of `source` and `decode`.
+
+mod coercion;
+mod csv;
+mod json;
+mod parquet;
+mod source;
+mod support;
