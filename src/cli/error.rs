@@ -8,6 +8,7 @@ use arrow::error::ArrowError;
 use crate::engine::EngineError;
 use crate::oracle::OracleError;
 use crate::script::{Faults, LoadError};
+use crate::source::generate::GenerateError;
 use crate::source::{SourceError, SourceErrors};
 
 /// Why a subcommand failed.
@@ -25,6 +26,9 @@ pub enum Error {
     /// The run failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Traffic could not be generated.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
     /// The answers could not be verified.
     #[error(transparent)]
     Oracle(#[from] OracleError),

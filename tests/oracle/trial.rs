@@ -110,13 +110,11 @@ fn play_epochs(case: &Case, script: &Script, engine: &Engine) -> Result<(), Stri
     for (number, epoch) in case.epochs.iter().enumerate() {
         send(case, script, engine, epoch, &mut arrived)?;
         let snapshot = engine.advance().map_err(|error| error.to_string())?;
-        let views = case.views.iter().filter(|view| view.materialized);
-        let outcome = compare(case, script, &snapshot, &arrived).and_then(|()| {
-            views
-                .map(|view| changed.apply(&snapshot, &view.name))
-                .collect()
-        });
-        outcome.map_err(|message: String| format!("after epoch {number}: {message}"))?;
+        let after = |message: String| format!("after epoch {number}: {message}");
+        compare(case, script, &snapshot, &arrived).map_err(after)?;
+        for view in case.views.iter().filter(|view| view.materialized) {
+            changed.apply(&snapshot, &view.name).map_err(after)?;
+        }
     }
     Ok(())
 }
