@@ -30,7 +30,11 @@ struct ViewState {
 /// A view's rows: in hand, or to be read from shards that no longer change.
 enum Answer {
     Rows(RecordBatch),
-    Frozen { shards: Vec<Mutex<Shard>>, codec: ViewCodec, rows: OnceLock<RecordBatch> },
+    Frozen {
+        shards: Vec<Mutex<Shard>>,
+        codec: ViewCodec,
+        rows: OnceLock<RecordBatch>,
+    },
 }
 
 impl Snapshot {
@@ -49,9 +53,13 @@ impl Snapshot {
     pub fn rows(&self, view: &str) -> Option<RecordBatch> {
         Some(match &self.view(view)?.answer {
             Answer::Rows(rows) => rows.clone(),
-            Answer::Frozen { shards, codec, rows } => {
-                rows.get_or_init(|| codec.read(shards.iter().map(lock).collect())).clone()
-            }
+            Answer::Frozen {
+                shards,
+                codec,
+                rows,
+            } => rows
+                .get_or_init(|| codec.read(shards.iter().map(lock).collect()))
+                .clone(),
         })
     }
 
@@ -96,9 +104,16 @@ impl Catalog {
     pub(crate) fn new(plan: &Plan, workers: usize, keep_changes: bool) -> Result<Self, ArrowError> {
         let views = plan.outputs.iter().map(|output| {
             let shards = (0..workers).map(|_| Mutex::default()).collect();
-            Ok(View { output: output.clone(), codec: ViewCodec::new(output)?, shards })
+            Ok(View {
+                output: output.clone(),
+                codec: ViewCodec::new(output)?,
+                shards,
+            })
         });
-        Ok(Catalog { views: views.collect::<Result<_, ArrowError>>()?, keep_changes })
+        Ok(Catalog {
+            views: views.collect::<Result<_, ArrowError>>()?,
+            keep_changes,
+        })
     }
 
     /// Takes over what a worker found a view to have changed by in an epoch.
@@ -118,32 +133,52 @@ impl Catalog {
 
     /// Forgets what earlier epochs changed in a worker's shards.
     pub(crate) fn begin_epoch(&self, worker: usize) {
-        self.views.iter().for_each(|view| lock(&view.shards[worker]).changed.clear());
+        self.views
+            .iter()
+            .for_each(|view| lock(&view.shards[worker]).changed.clear());
     }
 
     /// What all views answer now. No worker may be applying an epoch meanwhile.
     pub(crate) fn snapshot(&self, epoch: Time) -> Snapshot {
         let views = self.views.iter().map(|view| {
             let shards: Vec<MutexGuard<'_, Shard>> = view.shards.iter().map(lock).collect();
-            let changed: Vec<Delta> =
-                shards.iter().flat_map(|shard| shard.changed.iter().cloned()).collect();
+            let changed: Vec<Delta> = shards
+                .iter()
+                .flat_map(|shard| shard.changed.iter().cloned())
+                .collect();
             ViewState {
                 output: view.output.clone(),
                 changes: view.codec.consolidate(&changed),
                 answer: Answer::Rows(view.codec.read(shards)),
             }
         });
-        Snapshot { epoch, views: views.collect() }
+        Snapshot {
+            epoch,
+            views: views.collect(),
+        }
     }
 
     /// What all views answer at the end.
     pub(crate) fn finish(self, epoch: Time) -> Snapshot {
-        let views = self.views.into_iter().map(|View { output, codec, shards }| ViewState {
-            changes: codec.consolidate(&[]),
-            output,
-            answer: Answer::Frozen { shards, codec, rows: OnceLock::new() },
-        });
-        Snapshot { epoch, views: views.collect() }
+        let views = self.views.into_iter().map(
+            |View {
+                 output,
+                 codec,
+                 shards,
+             }| ViewState {
+                changes: codec.consolidate(&[]),
+                output,
+                answer: Answer::Frozen {
+                    shards,
+                    codec,
+                    rows: OnceLock::new(),
+                },
+            },
+        );
+        Snapshot {
+            epoch,
+            views: views.collect(),
+        }
     }
 }
 
@@ -184,35 +219,54 @@ impl ViewCodec {
         let data_type =
             |column: usize| -> DataType { output.schema.field(column).data_type().clone() };
         let codec = RowCodec::with_order(
-            columns.iter().map(|(column, options)| (data_type(*column), *options)),
+            columns
+                .iter()
+                .map(|(column, options)| (data_type(*column), *options)),
         )?;
         let columns = columns.into_iter().map(|(column, _)| column).collect();
-        Ok(ViewCodec { codec, columns, schema: output.schema.clone() })
+        Ok(ViewCodec {
+            codec,
+            columns,
+            schema: output.schema.clone(),
+        })
     }
 
     fn encode(&self, batch: &RecordBatch) -> crate::row::Rows {
-        let columns: Vec<ArrayRef> =
-            self.columns.iter().map(|column| batch.column(*column).clone()).collect();
-        self.codec.encode_keys(&columns, batch.num_rows()).expect("rows are of the view's types")
+        let columns: Vec<ArrayRef> = self
+            .columns
+            .iter()
+            .map(|column| batch.column(*column).clone())
+            .collect();
+        self.codec
+            .encode_keys(&columns, batch.num_rows())
+            .expect("rows are of the view's types")
     }
 
     /// The rows of all shards, in order, each as often as it is there.
     fn read(&self, shards: Vec<MutexGuard<'_, Shard>>) -> RecordBatch {
         let counted = shards.iter().flat_map(|shard| {
-            shard.table.iter().map(|slot| (key_bytes(shard.table.key(slot)), shard.counts[slot]))
+            shard
+                .table
+                .iter()
+                .map(|slot| (key_bytes(shard.table.key(slot)), shard.counts[slot]))
         });
         let counted = consolidate(counted.collect());
-        let rows = counted
-            .iter()
-            .flat_map(|(row, count)| std::iter::repeat_n(*row, (*count).max(0).unsigned_abs() as usize));
+        let rows = counted.iter().flat_map(|(row, count)| {
+            std::iter::repeat_n(*row, (*count).max(0).unsigned_abs() as usize)
+        });
         self.decode(rows.collect())
     }
 
     /// The net changes of some deltas.
     fn consolidate(&self, deltas: &[Delta]) -> (RecordBatch, Vec<Diff>) {
-        let encoded: Vec<_> = deltas.iter().map(|delta| self.encode(&delta.batch)).collect();
+        let encoded: Vec<_> = deltas
+            .iter()
+            .map(|delta| self.encode(&delta.batch))
+            .collect();
         let changes = encoded.iter().zip(deltas).flat_map(|(rows, delta)| {
-            rows.iter().enumerate().map(|(row, key)| (key_bytes(key), delta.diff(row)))
+            rows.iter()
+                .enumerate()
+                .map(|(row, key)| (key_bytes(key), delta.diff(row)))
         });
         let changes = consolidate(changes.collect());
         let rows = self.decode(changes.iter().map(|(row, _)| *row).collect());
@@ -221,7 +275,10 @@ impl ViewCodec {
 
     fn decode(&self, rows: Vec<&[u8]>) -> RecordBatch {
         let count = rows.len();
-        let decoded = self.codec.decode(rows).expect("rows are of the codec's making");
+        let decoded = self
+            .codec
+            .decode(rows)
+            .expect("rows are of the codec's making");
         let mut columns: Vec<Option<ArrayRef>> = vec![None; self.columns.len()];
         for (column, array) in self.columns.iter().zip(decoded) {
             columns[*column] = Some(array);
@@ -250,8 +307,13 @@ fn consolidate(mut rows: Vec<(&[u8], Diff)>) -> Vec<(&[u8], Diff)> {
 /// Shows a snapshot by its epoch and the views it has.
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let views: Vec<&str> = self.views().map(|output| output.view.name.as_str()).collect();
-        f.debug_struct("Snapshot").field("epoch", &self.epoch).field("views", &views).finish()
+        let views: Vec<&str> = self
+            .views()
+            .map(|output| output.view.name.as_str())
+            .collect();
+        f.debug_struct("Snapshot")
+            .field("epoch", &self.epoch)
+            .field("views", &views)
+            .finish()
     }
 }
-

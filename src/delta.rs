@@ -30,14 +30,22 @@ pub struct Delta {
 impl Delta {
     /// Rows that are added once each.
     pub fn insert(batch: RecordBatch, time: Time) -> Self {
-        Delta { batch, diffs: None, time }
+        Delta {
+            batch,
+            diffs: None,
+            time,
+        }
     }
 
     /// Rows with a diff each.
     pub fn new(batch: RecordBatch, diffs: Vec<Diff>, time: Time) -> Self {
         debug_assert_eq!(batch.num_rows(), diffs.len(), "each row has a diff");
         let all_ones = diffs.iter().all(|diff| *diff == 1);
-        Delta { batch, diffs: (!all_ones).then(|| diffs.into()), time }
+        Delta {
+            batch,
+            diffs: (!all_ones).then(|| diffs.into()),
+            time,
+        }
     }
 
     /// How many rows there are.
@@ -66,7 +74,11 @@ impl Delta {
 
     /// The same diffs over other columns of the same rows.
     pub fn with_batch(&self, batch: RecordBatch) -> Self {
-        Delta { batch, diffs: self.diffs.clone(), time: self.time }
+        Delta {
+            batch,
+            diffs: self.diffs.clone(),
+            time: self.time,
+        }
     }
 
     /// The rows for which a predicate is true.
@@ -80,10 +92,17 @@ impl Delta {
         }
         let batch = filter_record_batch(&self.batch, predicate)?;
         let diffs = match &self.diffs {
-            Some(diffs) => Some(values(&filter(&Int64Array::from(diffs.to_vec()), predicate)?)),
+            Some(diffs) => Some(values(&filter(
+                &Int64Array::from(diffs.to_vec()),
+                predicate,
+            )?)),
             None => None,
         };
-        Ok(Delta { batch, diffs, time: self.time })
+        Ok(Delta {
+            batch,
+            diffs,
+            time: self.time,
+        })
     }
 
     /// Chosen rows, in the order in which they are named.
@@ -95,10 +114,18 @@ impl Delta {
         let indices = arrow::array::UInt32Array::from(rows.to_vec());
         let batch = take_record_batch(&self.batch, &indices)?;
         let diffs = match &self.diffs {
-            Some(diffs) => Some(values(&take(&Int64Array::from(diffs.to_vec()), &indices, None)?)),
+            Some(diffs) => Some(values(&take(
+                &Int64Array::from(diffs.to_vec()),
+                &indices,
+                None,
+            )?)),
             None => None,
         };
-        Ok(Delta { batch, diffs, time: self.time })
+        Ok(Delta {
+            batch,
+            diffs,
+            time: self.time,
+        })
     }
 
     /// The rows taken back instead of added, and the other way round.
@@ -110,6 +137,9 @@ impl Delta {
 }
 
 fn values(diffs: &dyn Array) -> Arc<[Diff]> {
-    let diffs = diffs.as_any().downcast_ref::<Int64Array>().expect("diffs are 64-bit integers");
+    let diffs = diffs
+        .as_any()
+        .downcast_ref::<Int64Array>()
+        .expect("diffs are 64-bit integers");
     diffs.values().to_vec().into()
 }

@@ -3,9 +3,11 @@
 #![warn(missing_docs)]
 
 pub mod catalog;
+pub mod cli;
 pub mod decode;
 pub mod delta;
 pub mod engine;
+pub mod oracle;
 pub mod plan;
 pub mod render;
 pub mod row;

@@ -16,7 +16,7 @@ pub enum EngineError {
     Rows(#[from] ArrowError),
     /// Inputs that do not fit their tables: all of them.
     #[error("could not read the inputs: {}", list(.0))]
-    Inputs(Vec<DecodeError>),
+    Inputs(Vec<InputError>),
     /// The workers did not start.
     #[error("could not start the workers: {0}")]
     Start(String),
@@ -34,6 +34,33 @@ pub enum EngineError {
     Identified(String),
 }
 
-fn list(errors: &[DecodeError]) -> String {
-    errors.iter().map(|error| error.to_string()).collect::<Vec<_>>().join("; ")
+/// Why an input cannot be read into its table.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// There is no such table.
+    #[error("there is no table \"{table}\" for input {location}{}", hint(.near))]
+    NoTable {
+        /// The table that was named.
+        table: String,
+        /// Where the input is read from.
+        location: String,
+        /// A table of a like name.
+        near: Option<String>,
+    },
+    /// The input cannot hold the table's columns.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+fn hint(near: &Option<String>) -> String {
+    near.as_ref()
+        .map_or(String::new(), |near| format!(": did you mean \"{near}\"?"))
+}
+
+fn list(errors: &[InputError]) -> String {
+    errors
+        .iter()
+        .map(|error| error.to_string())
+        .collect::<Vec<_>>()
+        .join("; ")
 }

@@ -20,9 +20,19 @@ pub(super) enum Task {
     /// Decode a block of records.
     Block { input: Arc<OpenInput>, block: Block },
     /// Note that a file broke off.
-    Broken { input: Arc<OpenInput>, file: Arc<PathBuf>, offset: u64, reason: String },
+    Broken {
+        input: Arc<OpenInput>,
+        file: Arc<PathBuf>,
+        offset: u64,
+        reason: String,
+    },
     /// Take over rows of a plan's input.
-    Rows { input: usize, batch: RecordBatch, diffs: Option<Arc<[Diff]>>, block: u64 },
+    Rows {
+        input: usize,
+        batch: RecordBatch,
+        diffs: Option<Arc<[Diff]>>,
+        block: u64,
+    },
 }
 
 /// What a feed has for a worker.
@@ -55,7 +65,12 @@ pub(super) struct ReplayFeed {
 impl ReplayFeed {
     pub(super) fn new(blocks: Arc<Blocks>, epoch_blocks: u64, progress: Arc<Progress>) -> Self {
         let inputs = blocks.inputs().iter().cloned().map(Arc::new).collect();
-        ReplayFeed { blocks, inputs, epoch_blocks, progress }
+        ReplayFeed {
+            blocks,
+            inputs,
+            epoch_blocks,
+            progress,
+        }
     }
 
     fn epoch(&self, block: u64) -> Time {
@@ -73,9 +88,23 @@ impl Feed for ReplayFeed {
                 let input = Arc::clone(&self.inputs[block.input]);
                 Turn::Task(self.epoch(block.number), Task::Block { input, block })
             }
-            Next::Broken { input, file, offset, number, reason } => {
+            Next::Broken {
+                input,
+                file,
+                offset,
+                number,
+                reason,
+            } => {
                 let input = Arc::clone(&self.inputs[input]);
-                Turn::Task(self.epoch(number), Task::Broken { input, file, offset, reason })
+                Turn::Task(
+                    self.epoch(number),
+                    Task::Broken {
+                        input,
+                        file,
+                        offset,
+                        reason,
+                    },
+                )
             }
             Next::Wait => Turn::Wait(Time::MIN),
             Next::End => Turn::End,
@@ -96,8 +125,14 @@ struct Queue {
 
 impl PushFeed {
     pub(super) fn new() -> Self {
-        let queue = Queue { tasks: VecDeque::new(), epoch: FIRST_EPOCH, ended: false };
-        PushFeed { queue: Mutex::new(queue) }
+        let queue = Queue {
+            tasks: VecDeque::new(),
+            epoch: FIRST_EPOCH,
+            ended: false,
+        };
+        PushFeed {
+            queue: Mutex::new(queue),
+        }
     }
 
     /// Adds a task to the open epoch.

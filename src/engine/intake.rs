@@ -5,14 +5,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::array::TimestampNanosecondArray;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 
+use super::error::InputError;
 use crate::decode::{DecodeError, Decoded, Decoder, Reject};
 use crate::plan::{Plan, Relation};
 use crate::render::reject;
+use crate::script::near;
 use crate::source::{Block, OpenInput};
 
 /// Decodes the blocks of one input.
@@ -45,17 +47,26 @@ impl Intake {
     ///
     /// # Errors
     ///
-    /// If the input cannot hold the columns that the plan needs.
-    pub(super) fn new(plan: &Plan, input: &OpenInput, read_time: i64) -> Result<Self, DecodeError> {
+    /// If there is no such table, or the input cannot hold the columns that the plan needs.
+    pub(super) fn new(plan: &Plan, input: &OpenInput, read_time: i64) -> Result<Self, InputError> {
         let name = &input.spec.table;
-        let (position, table) =
-            plan.script.table(name).ok_or_else(|| DecodeError::NoTable(name.clone()))?;
-        let place =
-            plan.inputs.iter().position(|input| input.relation == Relation::Table(position));
+        let (position, table) = plan.script.table(name).ok_or_else(|| InputError::NoTable {
+            table: name.clone(),
+            location: input.spec.location.clone(),
+            near: near(
+                name,
+                plan.script.tables.iter().map(|table| table.name.as_str()),
+            ),
+        })?;
+        let place = plan
+            .inputs
+            .iter()
+            .position(|input| input.relation == Relation::Table(position));
         let columns = place.map_or(&[][..], |place| &plan.inputs[place].columns);
-        let event_time = table.options.event_time.and_then(|event_time| {
-            columns.iter().position(|column| *column == event_time)
-        });
+        let event_time = table
+            .options
+            .event_time
+            .and_then(|event_time| columns.iter().position(|column| *column == event_time));
         Ok(Intake {
             decoder: Decoder::new(table, columns, input, read_time)?,
             input: input.spec.location.clone(),
@@ -75,8 +86,8 @@ impl Intake {
         if let (Some(as_of), Some(event_time)) = (as_of, self.event_time) {
             leave_out_later(&mut decoded, event_time, as_of);
         }
-        let rejects = (!decoded.rejects.is_empty())
-            .then(|| self.rejects(&block.file, &decoded.rejects));
+        let rejects =
+            (!decoded.rejects.is_empty()).then(|| self.rejects(&block.file, &decoded.rejects));
         let counts = self.counts(
             decoded.batch.num_rows(),
             block.bytes,
@@ -106,7 +117,9 @@ impl Intake {
         newest: Option<i64>,
     ) -> RecordBatch {
         let number = |number: u64| -> ArrayRef {
-            Arc::new(Int64Array::from(vec![i64::try_from(number).unwrap_or(i64::MAX)]))
+            Arc::new(Int64Array::from(vec![
+                i64::try_from(number).unwrap_or(i64::MAX),
+            ]))
         };
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from(vec![self.input.as_str()])),
@@ -134,17 +147,25 @@ fn counts_schema() -> SchemaRef {
 }
 
 fn leave_out_later(decoded: &mut Decoded, event_time: usize, as_of: i64) {
-    let times = cast(decoded.batch.column(event_time), &DataType::Timestamp(TimeUnit::Nanosecond, None))
-        .and_then(|times| cast(&times, &DataType::Int64))
-        .expect("an event time is a DATE or TIMESTAMP");
+    let times = cast(
+        decoded.batch.column(event_time),
+        &DataType::Timestamp(TimeUnit::Nanosecond, None),
+    )
+    .and_then(|times| cast(&times, &DataType::Int64))
+    .expect("an event time is a DATE or TIMESTAMP");
     let times = times.as_primitive::<Int64Type>();
-    let kept: Vec<bool> = times.iter().map(|time| time.is_none_or(|time| time <= as_of)).collect();
+    let kept: Vec<bool> = times
+        .iter()
+        .map(|time| time.is_none_or(|time| time <= as_of))
+        .collect();
     if kept.iter().all(|kept| *kept) {
         return;
     }
     decoded.newest_event_time = times.iter().flatten().filter(|time| *time <= as_of).max();
     let mut keep = kept.iter();
-    decoded.positions.retain(|_| *keep.next().expect("a position a row"));
+    decoded
+        .positions
+        .retain(|_| *keep.next().expect("a position a row"));
     decoded.batch = filter_record_batch(&decoded.batch, &BooleanArray::from(kept))
         .expect("the mask is as long as the batch");
 }

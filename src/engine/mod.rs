@@ -19,10 +19,9 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use timely::{CommunicationConfig, WorkerConfig};
 
-pub use error::EngineError;
+pub use error::{EngineError, InputError};
 
 use crate::catalog::{Catalog, Snapshot};
-use crate::decode::DecodeError;
 use crate::delta::{Diff, Time};
 use crate::plan::{Plan, Relation};
 use crate::render;
@@ -116,24 +115,36 @@ impl Shared {
     ) -> Result<Self, EngineError> {
         check_renders(&plan)?;
         let status = Status::new(config.workers.max(1));
-        Ok(Shared { plan, feed, catalog, config, progress, status })
+        Ok(Shared {
+            plan,
+            feed,
+            catalog,
+            config,
+            progress,
+            status,
+        })
     }
 
     /// Whether every input can be decoded, before anything runs.
     fn check_inputs(&self, inputs: &[OpenInput]) -> Result<(), EngineError> {
-        let faults: Vec<DecodeError> = inputs
+        let faults: Vec<InputError> = inputs
             .iter()
             .filter_map(|input| Intake::new(&self.plan, input, self.config.read_time).err())
             .collect();
-        if faults.is_empty() { Ok(()) } else { Err(EngineError::Inputs(faults)) }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(EngineError::Inputs(faults))
+        }
     }
 }
 
 /// Renders the plan once to no purpose, so that what cannot be rendered is found by the caller
 /// and not by every worker.
-fn check_renders(plan: &Plan) -> Result<(), EngineError> {
-    timely::execute::execute_directly(|worker| {
-        worker.dataflow::<Time, _, _>(|scope| render::render(scope, plan, 0, 1).map(|_| ()))
+fn check_renders(plan: &Arc<Plan>) -> Result<(), EngineError> {
+    let plan = Arc::clone(plan);
+    timely::execute::execute_directly(move |worker| {
+        worker.dataflow::<Time, _, _>(|scope| render::render(scope, &plan, 0, 1).map(|_| ()))
     })?;
     Ok(())
 }
@@ -141,7 +152,7 @@ fn check_renders(plan: &Plan) -> Result<(), EngineError> {
 /// Workers at work.
 struct Run {
     shared: Arc<Shared>,
-    guards: timely::WorkerGuards<Time>,
+    guards: timely::communication::WorkerGuards<Time>,
 }
 
 impl Run {
@@ -150,7 +161,10 @@ impl Run {
             0 | 1 => CommunicationConfig::Thread,
             workers => CommunicationConfig::Process(workers),
         };
-        let config = timely::Config { communication, worker: WorkerConfig::default() };
+        let config = timely::Config {
+            communication,
+            worker: WorkerConfig::default(),
+        };
         let for_workers = Arc::clone(&shared);
         let guards = timely::execute(config, move |worker| worker::work(worker, &for_workers))
             .map_err(EngineError::Start)?;
@@ -194,8 +208,18 @@ impl Engine {
         let shared_feed: Arc<dyn Feed> = feed.clone();
         let shared = Shared::new(plan, shared_feed, catalog, config, Arc::default())?;
         let run = Run::start(Arc::new(shared))?;
-        let threads = run.guards.guards().iter().map(|guard| guard.thread().clone()).collect();
-        Ok(Engine { run, feed, pushed: Mutex::default(), threads })
+        let threads = run
+            .guards
+            .guards()
+            .iter()
+            .map(|guard| guard.thread().clone())
+            .collect();
+        Ok(Engine {
+            run,
+            feed,
+            pushed: Mutex::default(),
+            threads,
+        })
     }
 
     /// Adds rows to a table. The batch has all of the table's columns, in order.
@@ -229,19 +253,29 @@ impl Engine {
         diffs: Option<Vec<Diff>>,
     ) -> Result<(), EngineError> {
         let plan = &self.run.shared.plan;
-        let (position, found) =
-            plan.script.table(table).ok_or_else(|| EngineError::NoTable(table.to_owned()))?;
+        let (position, found) = plan
+            .script
+            .table(table)
+            .ok_or_else(|| EngineError::NoTable(table.to_owned()))?;
         let fits = batch.num_columns() == found.columns.len()
-            && batch.columns().iter().zip(&found.columns).all(|(a, b)| *a.data_type() == b.data_type)
-            && diffs.as_ref().is_none_or(|diffs| diffs.len() == batch.num_rows());
+            && batch
+                .columns()
+                .iter()
+                .zip(&found.columns)
+                .all(|(a, b)| *a.data_type() == b.data_type)
+            && diffs
+                .as_ref()
+                .is_none_or(|diffs| diffs.len() == batch.num_rows());
         if !fits {
             return Err(EngineError::WrongColumns(table.to_owned()));
         }
         if diffs.is_some() && (!found.primary_key.is_empty() || found.options.dedup.is_some()) {
             return Err(EngineError::Identified(table.to_owned()));
         }
-        let Some(input) =
-            plan.inputs.iter().position(|input| input.relation == Relation::Table(position))
+        let Some(input) = plan
+            .inputs
+            .iter()
+            .position(|input| input.relation == Relation::Table(position))
         else {
             return Ok(());
         };
@@ -250,7 +284,12 @@ impl Engine {
         let mut pushed = self.pushed();
         pushed.blocks += 1;
         let block = pushed.blocks;
-        self.feed.push(Task::Rows { input, batch, diffs: diffs.map(Into::into), block });
+        self.feed.push(Task::Rows {
+            input,
+            batch,
+            diffs: diffs.map(Into::into),
+            block,
+        });
         drop(pushed);
         self.wake();
         Ok(())
@@ -290,7 +329,10 @@ impl Engine {
         pushed.blocks += 1;
         let block = Block::pushed(number, Arc::new(PathBuf::from(input)), pushed.blocks, text);
         let opened = Arc::clone(&pushed.inputs[number]);
-        self.feed.push(Task::Block { input: opened, block });
+        self.feed.push(Task::Block {
+            input: opened,
+            block,
+        });
         drop(pushed);
         self.wake();
         Ok(())

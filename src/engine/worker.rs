@@ -18,10 +18,10 @@ use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::generic::Operator;
 use timely::worker::Worker;
 
+use super::Shared;
 use super::error::EngineError;
 use super::feed::{Task, Turn};
 use super::intake::Intake;
-use super::Shared;
 use crate::decode::Reject;
 use crate::delta::{Delta, Diff, Time};
 use crate::plan::Relation;
@@ -50,11 +50,17 @@ enum Published {
 impl Status {
     pub(super) fn new(workers: usize) -> Self {
         let published = Mutex::new(vec![Published::Before(0); workers]);
-        Status { published, changed: Condvar::new() }
+        Status {
+            published,
+            changed: Condvar::new(),
+        }
     }
 
     fn set(&self, worker: usize, published: Published) {
-        let mut all = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all[worker] = published;
         drop(all);
         self.changed.notify_all();
@@ -66,21 +72,37 @@ impl Status {
     ///
     /// If one of them has died.
     pub(super) fn wait_for(&self, epoch: Time) -> Result<(), EngineError> {
-        let mut all = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         loop {
-            if all.iter().any(|published| matches!(published, Published::Dead)) {
+            if all
+                .iter()
+                .any(|published| matches!(published, Published::Dead))
+            {
                 return Err(EngineError::Worker("it panicked".to_owned()));
             }
-            if all.iter().all(|p| matches!(p, Published::Before(next) if *next > epoch)) {
+            if all
+                .iter()
+                .all(|p| matches!(p, Published::Before(next) if *next > epoch))
+            {
                 return Ok(());
             }
-            all = self.changed.wait(all).unwrap_or_else(PoisonError::into_inner);
+            all = self
+                .changed
+                .wait(all)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     fn is_any_dead(&self) -> bool {
-        let all = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().any(|published| matches!(published, Published::Dead))
+        let all = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .any(|published| matches!(published, Published::Dead))
     }
 }
 
@@ -105,7 +127,11 @@ type Complete = Rc<RefCell<BTreeMap<Time, Vec<(usize, Delta)>>>>;
 /// One worker from start to end; the last epoch that it published.
 pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
     let index = worker.index();
-    let mut watch = DeathWatch { status: &shared.status, worker: index, is_over: false };
+    let mut watch = DeathWatch {
+        status: &shared.status,
+        worker: index,
+        is_over: false,
+    };
     let peers = worker.peers();
     let complete: Complete = Rc::default();
     let probe = ProbeHandle::new();
@@ -146,7 +172,10 @@ fn gather<'scope>(
                 input.for_each(|_capability, deltas| {
                     let mut complete = complete.borrow_mut();
                     for delta in deltas.drain(..) {
-                        complete.entry(delta.time).or_default().push((output, delta));
+                        complete
+                            .entry(delta.time)
+                            .or_default()
+                            .push((output, delta));
                     }
                 });
             }
@@ -163,9 +192,16 @@ struct Places {
 impl Places {
     fn of(shared: &Shared) -> Self {
         let place = |relation: Relation| {
-            shared.plan.inputs.iter().position(|input| input.relation == relation)
+            shared
+                .plan
+                .inputs
+                .iter()
+                .position(|input| input.relation == relation)
         };
-        Places { rejects: place(Relation::Rejects), blocks: place(Relation::Blocks) }
+        Places {
+            rejects: place(Relation::Rejects),
+            blocks: place(Relation::Blocks),
+        }
     }
 }
 
@@ -201,7 +237,9 @@ impl Job<'_> {
 
     /// Does one task, if there is one and the dataflow is not behind; whether there was nothing.
     fn turn(&mut self) -> bool {
-        let Some(inputs) = &mut self.inputs else { return true };
+        let Some(inputs) = &mut self.inputs else {
+            return true;
+        };
         let at = inputs.first().map_or(0, |input| *input.time());
         if self.probe.less_than(&at.saturating_sub(MAX_LEAD)) {
             return true;
@@ -225,9 +263,23 @@ impl Job<'_> {
 
     fn perform(&mut self, epoch: Time, task: Task) {
         match task {
-            Task::Rows { input, batch, diffs, block } => {
+            Task::Rows {
+                input,
+                batch,
+                diffs,
+                block,
+            } => {
                 let positions: Arc<[u64]> = (0..batch.num_rows() as u64).collect();
-                self.send(input, Arrival { batch, diffs, block, positions, time: epoch });
+                self.send(
+                    input,
+                    Arrival {
+                        batch,
+                        diffs,
+                        block,
+                        positions,
+                        time: epoch,
+                    },
+                );
             }
             Task::Block { input, block } => {
                 let as_of = self.shared.config.as_of;
@@ -237,9 +289,13 @@ impl Job<'_> {
                 match taken {
                     Ok(taken) => {
                         let progress = &self.shared.progress;
-                        progress.rows.fetch_add(taken.batch.num_rows() as u64, Ordering::Relaxed);
+                        progress
+                            .rows
+                            .fetch_add(taken.batch.num_rows() as u64, Ordering::Relaxed);
                         progress.bytes.fetch_add(block.bytes, Ordering::Relaxed);
-                        progress.rejects.fetch_add(taken.rejected as u64, Ordering::Relaxed);
+                        progress
+                            .rejects
+                            .fetch_add(taken.rejected as u64, Ordering::Relaxed);
                         if let Some(place) = place.filter(|_| taken.batch.num_rows() > 0) {
                             let arrival = Arrival {
                                 batch: taken.batch,
@@ -259,7 +315,12 @@ impl Job<'_> {
                     }
                 }
             }
-            Task::Broken { input, file, offset, reason } => {
+            Task::Broken {
+                input,
+                file,
+                offset,
+                reason,
+            } => {
                 self.reject_rest(&input, &file, offset, reason, epoch);
             }
         }
@@ -276,7 +337,14 @@ impl Job<'_> {
     ) {
         self.shared.progress.rejects.fetch_add(1, Ordering::Relaxed);
         let intake = self.intake(input);
-        let rejects = intake.rejects(file, &[Reject { position, reason, text: String::new() }]);
+        let rejects = intake.rejects(
+            file,
+            &[Reject {
+                position,
+                reason,
+                text: String::new(),
+            }],
+        );
         let counts = intake.counts(0, 0, 1, None);
         self.send_made(self.places.rejects, Some(rejects), epoch);
         self.send_made(self.places.blocks, Some(counts), epoch);
@@ -291,7 +359,10 @@ impl Job<'_> {
     }
 
     fn send(&mut self, place: usize, arrival: Arrival) {
-        let inputs = self.inputs.as_mut().expect("inputs are open while there are tasks");
+        let inputs = self
+            .inputs
+            .as_mut()
+            .expect("inputs are open while there are tasks");
         inputs[place].send_batch(&mut vec![arrival]);
     }
 
@@ -300,13 +371,24 @@ impl Job<'_> {
         if let (Some(place), Some(batch)) = (place, batch) {
             let positions: Arc<[u64]> = Arc::new([]);
             let diffs: Option<Arc<[Diff]>> = None;
-            self.send(place, Arrival { batch, diffs, block: 0, positions, time });
+            self.send(
+                place,
+                Arrival {
+                    batch,
+                    diffs,
+                    block: 0,
+                    positions,
+                    time,
+                },
+            );
         }
     }
 
     /// Hands the changes of complete epochs to the catalog.
     fn publish(&mut self) {
-        let next = self.probe.with_frontier(|frontier| frontier.first().copied());
+        let next = self
+            .probe
+            .with_frontier(|frontier| frontier.first().copied());
         let next = next.unwrap_or(Time::MAX);
         if next <= self.published {
             return;

@@ -201,12 +201,19 @@ pub struct Aggregate {
 }
 
 /// An expression to sort by.
-#[derive(Debug, Clone, Eq, Hash)]
+#[derive(Debug, Clone, Eq)]
 pub struct SortKey {
     /// What to compare.
     pub expr: Arc<dyn PhysicalExpr>,
     /// In which direction, and where nulls go.
     pub options: SortOptions,
+}
+
+impl std::hash::Hash for SortKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.expr.hash(state);
+        self.options.hash(state);
+    }
 }
 
 // By hand: the derived form would move the expression out of its field.

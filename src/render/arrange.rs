@@ -42,35 +42,55 @@ pub(super) struct Order {
 
 impl From<SortOptions> for Order {
     fn from(options: SortOptions) -> Self {
-        Order { descending: options.descending, nulls_last: !options.nulls_first }
+        Order {
+            descending: options.descending,
+            nulls_last: !options.nulls_first,
+        }
     }
 }
 
 impl From<Order> for SortOptions {
     fn from(order: Order) -> Self {
-        SortOptions { descending: order.descending, nulls_first: !order.nulls_last }
+        SortOptions {
+            descending: order.descending,
+            nulls_first: !order.nulls_last,
+        }
     }
 }
 
 impl Arrangement {
     /// Whole rows by some of their columns.
     pub(super) fn of_rows(key: Vec<usize>, width: usize, null_keys: bool) -> Self {
-        let value = (0..width).map(|column| (column, Order::default())).collect();
-        Arrangement { key, value, null_keys }
+        let value = (0..width)
+            .map(|column| (column, Order::default()))
+            .collect();
+        Arrangement {
+            key,
+            value,
+            null_keys,
+        }
     }
 
     /// The codec of its keys.
     pub(super) fn key_codec(&self, schema: &SchemaRef) -> Result<RowCodec, RenderError> {
-        let types: Vec<DataType> =
-            self.key.iter().map(|column| schema.field(*column).data_type().clone()).collect();
+        let types: Vec<DataType> = self
+            .key
+            .iter()
+            .map(|column| schema.field(*column).data_type().clone())
+            .collect();
         Ok(RowCodec::new(&types)?)
     }
 
     /// The codec of its values.
     pub(super) fn value_codec(&self, schema: &SchemaRef) -> Result<RowCodec, RenderError> {
-        Ok(RowCodec::with_order(self.value.iter().map(|(column, order)| {
-            (schema.field(*column).data_type().clone(), SortOptions::from(*order))
-        }))?)
+        Ok(RowCodec::with_order(self.value.iter().map(
+            |(column, order)| {
+                (
+                    schema.field(*column).data_type().clone(),
+                    SortOptions::from(*order),
+                )
+            },
+        ))?)
     }
 }
 
@@ -102,9 +122,12 @@ pub(super) fn arrange<'scope>(
         },
     );
     let exchange = Exchange::new(|updates: &Updates| updates.to as u64);
-    Ok(arrange_core::<_, _, RowBatcher, RowSpine>(updates, exchange, "Arrange", |_, _| {
-        RowBatcher::default()
-    }))
+    Ok(arrange_core::<_, _, RowBatcher, RowSpine>(
+        updates,
+        exchange,
+        "Arrange",
+        |_, _| RowBatcher::default(),
+    ))
 }
 
 fn encode(
@@ -114,15 +137,25 @@ fn encode(
     value_codec: &RowCodec,
     peers: usize,
 ) -> Vec<Updates> {
-    let delta = if arrangement.null_keys { delta.clone() } else { without_null_keys(delta, arrangement) };
+    let delta = if arrangement.null_keys {
+        delta.clone()
+    } else {
+        without_null_keys(delta, arrangement)
+    };
     let count = delta.len();
     let columns = |wanted: &mut dyn Iterator<Item = usize>| -> Vec<ArrayRef> {
-        wanted.map(|column| delta.batch.column(column).clone()).collect()
+        wanted
+            .map(|column| delta.batch.column(column).clone())
+            .collect()
     };
     let keys = columns(&mut arrangement.key.iter().copied());
     let values = columns(&mut arrangement.value.iter().map(|(column, _)| *column));
-    let keys = key_codec.encode_keys(&keys, count).expect("the batch fits its schema");
-    let values = value_codec.encode(&values, count).expect("the batch fits its schema");
+    let keys = key_codec
+        .encode_keys(&keys, count)
+        .expect("the batch fits its schema");
+    let values = value_codec
+        .encode(&values, count)
+        .expect("the batch fits its schema");
     scatter(&delta, keys, values, peers)
 }
 
@@ -131,7 +164,17 @@ fn scatter(delta: &Delta, keys: Rows, values: Rows, peers: usize) -> Vec<Updates
     let time = delta.time;
     if peers == 1 {
         let diffs = delta.diffs.as_ref().map(|diffs| diffs.to_vec());
-        return if keys.is_empty() { Vec::new() } else { vec![Updates { to: 0, time, keys, values, diffs }] };
+        return if keys.is_empty() {
+            Vec::new()
+        } else {
+            vec![Updates {
+                to: 0,
+                time,
+                keys,
+                values,
+                diffs,
+            }]
+        };
     }
     let mut parts: Vec<Updates> = (0..peers)
         .map(|to| Updates {
@@ -155,13 +198,21 @@ fn scatter(delta: &Delta, keys: Rows, values: Rows, peers: usize) -> Vec<Updates
 }
 
 fn without_null_keys(delta: &Delta, arrangement: &Arrangement) -> Delta {
-    let nulls = arrangement.key.iter().fold(None, |nulls: Option<NullBuffer>, column| {
-        NullBuffer::union(nulls.as_ref(), delta.batch.column(*column).logical_nulls().as_ref())
-    });
+    let nulls = arrangement
+        .key
+        .iter()
+        .fold(None, |nulls: Option<NullBuffer>, column| {
+            NullBuffer::union(
+                nulls.as_ref(),
+                delta.batch.column(*column).logical_nulls().as_ref(),
+            )
+        });
     match nulls {
         Some(nulls) if nulls.null_count() > 0 => {
             let keep = BooleanArray::new(nulls.into_inner(), None);
-            delta.filter(&keep).expect("the mask is as long as the delta")
+            delta
+                .filter(&keep)
+                .expect("the mask is as long as the delta")
         }
         _ => delta.clone(),
     }

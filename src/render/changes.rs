@@ -80,41 +80,43 @@ pub(super) fn on_change<'scope, L: GroupLogic>(
     mut logic: L,
 ) -> Outcomes<'scope> {
     let mut trace = arranged.trace;
-    arranged.stream.unary::<CapacityContainerBuilder<Vec<Outcome>>, _, _, _>(
-        Pipeline,
-        name,
-        move |_capability, _info| {
-            let mut upper = Antichain::from_elem(Time::MIN);
-            let mut outcomes = Vec::new();
-            move |input, output| {
-                let mut capabilities = CapabilitySet::new();
-                let mut batches = Vec::new();
-                input.for_each(|capability, spans| {
-                    for capability in capability.retain_stamp(0).iter() {
-                        capabilities.insert(capability.clone());
+    arranged
+        .stream
+        .unary::<CapacityContainerBuilder<Vec<Outcome>>, _, _, _>(
+            Pipeline,
+            name,
+            move |_capability, _info| {
+                let mut upper = Antichain::from_elem(Time::MIN);
+                let mut outcomes = Vec::new();
+                move |input, output| {
+                    let mut capabilities = CapabilitySet::new();
+                    let mut batches = Vec::new();
+                    input.for_each(|capability, spans| {
+                        for capability in capability.retain_stamp(0).iter() {
+                            capabilities.insert(capability.clone());
+                        }
+                        for span in spans.drain(..) {
+                            upper.clone_from(span.upper());
+                            batches.extend(span.inner);
+                        }
+                    });
+                    if !batches.is_empty() {
+                        show_changes(&mut trace, &upper, batches, &mut logic);
+                        logic.finish(&mut outcomes);
+                        if !outcomes.is_empty() {
+                            output.session(&capabilities).give_container(&mut outcomes);
+                            outcomes.clear();
+                        }
                     }
-                    for span in spans.drain(..) {
-                        upper.clone_from(span.upper());
-                        batches.extend(span.inner);
-                    }
-                });
-                if !batches.is_empty() {
-                    show_changes(&mut trace, &upper, batches, &mut logic);
-                    logic.finish(&mut outcomes);
-                    if !outcomes.is_empty() {
-                        output.session(&capabilities).give_container(&mut outcomes);
-                        outcomes.clear();
-                    }
+                    trace.advance_upper(&mut upper);
+                    // What was there just before the next time must stay apart from what comes then.
+                    let since: Antichain<Time> =
+                        upper.iter().map(|time| time.saturating_sub(1)).collect();
+                    trace.set_logical_compaction(since.borrow());
+                    trace.set_physical_compaction(upper.borrow());
                 }
-                trace.advance_upper(&mut upper);
-                // What was there just before the next time must stay apart from what comes then.
-                let since: Antichain<Time> =
-                    upper.iter().map(|time| time.saturating_sub(1)).collect();
-                trace.set_logical_compaction(since.borrow());
-                trace.set_physical_compaction(upper.borrow());
-            }
-        },
-    )
+            },
+        )
 }
 
 fn show_changes<L: GroupLogic>(
@@ -154,4 +156,3 @@ fn show_changes<L: GroupLogic>(
         fresh.step_key(&fresh_storage);
     }
 }
-

@@ -35,7 +35,11 @@ pub(super) fn collate<'scope>(
     columns: Vec<(usize, usize)>,
     schema: SchemaRef,
 ) -> Result<Outcomes<'scope>, RenderError> {
-    let key_codec = RowCodec::new(schema.fields()[..keys].iter().map(|field| field.data_type()))?;
+    let key_codec = RowCodec::new(
+        schema.fields()[..keys]
+            .iter()
+            .map(|field| field.data_type()),
+    )?;
     let mut streams = Vec::with_capacity(parts.len());
     let mut slots = Vec::with_capacity(parts.len());
     for (number, part) in parts.into_iter().enumerate() {
@@ -47,13 +51,27 @@ pub(super) fn collate<'scope>(
             of_nothing: part.of_nothing,
             answers: ByteStore::default(),
         });
-        let key_codec =
-            RowCodec::new(schema.fields()[..keys].iter().map(|field| field.data_type()))?;
-        streams.push(encode(part.stream, number, keys, key_codec, codec(&part.schema)?));
+        let key_codec = RowCodec::new(
+            schema.fields()[..keys]
+                .iter()
+                .map(|field| field.data_type()),
+        )?;
+        streams.push(encode(
+            part.stream,
+            number,
+            keys,
+            key_codec,
+            codec(&part.schema)?,
+        ));
     }
     let scope = streams[0].scope();
-    let mut groups =
-        Groups { table: KeyTable::default(), key_codec, parts: slots, columns, schema };
+    let mut groups = Groups {
+        table: KeyTable::default(),
+        key_codec,
+        parts: slots,
+        columns,
+        schema,
+    };
     Ok(per_epoch(
         scope.concatenate(streams),
         Pipeline,
@@ -97,7 +115,9 @@ fn encode(
                         Share {
                             part,
                             time: delta.time,
-                            keys: key_codec.encode_keys(key_columns, delta.len()).expect("keys"),
+                            keys: key_codec
+                                .encode_keys(key_columns, delta.len())
+                                .expect("keys"),
                             answers: codec.encode(answers, delta.len()).expect("answers"),
                             diffs: delta.diffs_vec(),
                         }
@@ -139,22 +159,40 @@ impl Groups {
         let mut touched: HashSet<usize> = HashSet::new();
         let mut slots: Vec<Vec<usize>> = Vec::with_capacity(shares.len());
         for share in shares {
-            slots.push(share.keys.iter().map(|key| self.table.intern(key).0).collect());
+            slots.push(
+                share
+                    .keys
+                    .iter()
+                    .map(|key| self.table.intern(key).0)
+                    .collect(),
+            );
         }
         touched.extend(slots.iter().flatten());
         let mut touched: Vec<usize> = touched.into_iter().collect();
         touched.sort_unstable();
 
         let answers = self.parts.iter().map(|_| Rows::default()).collect();
-        let mut changed = Changed { keys: Rows::default(), answers, diffs: Vec::new() };
-        touched.iter().for_each(|slot| self.collect(*slot, -1, &mut changed));
+        let mut changed = Changed {
+            keys: Rows::default(),
+            answers,
+            diffs: Vec::new(),
+        };
+        touched
+            .iter()
+            .for_each(|slot| self.collect(*slot, -1, &mut changed));
         self.store(shares, &slots);
-        touched.iter().for_each(|slot| self.collect(*slot, 1, &mut changed));
+        touched
+            .iter()
+            .for_each(|slot| self.collect(*slot, 1, &mut changed));
         if !changed.diffs.is_empty() {
             outcomes.push(Ok(self.delta(changed, time)));
         }
         for slot in touched {
-            if self.parts.iter().all(|part| part.answers.get(slot).is_empty()) {
+            if self
+                .parts
+                .iter()
+                .all(|part| part.answers.get(slot).is_empty())
+            {
                 self.table.remove(slot);
             }
         }
@@ -196,14 +234,21 @@ impl Groups {
 
     fn delta(&self, changed: Changed, time: Time) -> Delta {
         let rows = changed.diffs.len();
-        let mut columns = self.key_codec.decode(changed.keys.iter()).expect("encoded keys");
+        let mut columns = self
+            .key_codec
+            .decode(changed.keys.iter())
+            .expect("encoded keys");
         let answers: Vec<_> = self
             .parts
             .iter()
             .zip(&changed.answers)
             .map(|(part, rows)| part.codec.decode(rows.iter()).expect("encoded answers"))
             .collect();
-        columns.extend(self.columns.iter().map(|(part, at)| answers[*part][*at].clone()));
+        columns.extend(
+            self.columns
+                .iter()
+                .map(|(part, at)| answers[*part][*at].clone()),
+        );
         let rows = batch(&self.schema, columns, rows).expect("the answer's columns");
         Delta::new(rows, changed.diffs, time)
     }

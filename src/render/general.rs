@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{SortColumn, filter, lexsort_to_indices, take, take_arrays};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
@@ -58,21 +58,38 @@ impl General {
         let answer_codec = RowCodec::new(schema.fields()[keys..].iter().map(|f| f.data_type()))?;
         let evaluators = aggregates
             .into_iter()
-            .map(|aggregate| Ok(Evaluator { function: function(&aggregate, &values)?, aggregate }))
+            .map(|aggregate| {
+                Ok(Evaluator {
+                    function: function(&aggregate, &values)?,
+                    aggregate,
+                })
+            })
             .collect::<Result<Vec<_>>>()?;
-        Ok(General { evaluators, values, schema, key_codec, value_codec, answer_codec, views })
+        Ok(General {
+            evaluators,
+            values,
+            schema,
+            key_codec,
+            value_codec,
+            answer_codec,
+            views,
+        })
     }
 
     /// The answers for a group of no rows.
     pub(super) fn of_nothing(&self) -> Result<Vec<ScalarValue>> {
         let none = RecordBatch::new_empty(self.values.clone());
-        self.evaluators.iter().map(|evaluator| evaluator.answer(&none)).collect()
+        self.evaluators
+            .iter()
+            .map(|evaluator| evaluator.answer(&none))
+            .collect()
     }
 
     fn answer(&self, rows: &RecordBatch) -> Result<Vec<u8>> {
-        let answers = self.evaluators.iter().map(|evaluator| {
-            evaluator.answer(rows)?.to_array()
-        });
+        let answers = self
+            .evaluators
+            .iter()
+            .map(|evaluator| evaluator.answer(rows)?.to_array());
         let answers = answers.collect::<Result<Vec<ArrayRef>>>()?;
         let types = self.schema.fields()[self.schema.fields().len() - answers.len()..].iter();
         let answers: Vec<ArrayRef> = answers
@@ -85,7 +102,10 @@ impl General {
 }
 
 fn function(aggregate: &Aggregate, values: &SchemaRef) -> Result<Arc<AggregateFunctionExpr>> {
-    let order = aggregate.order.iter().map(|key| PhysicalSortExpr::new(key.expr.clone(), key.options));
+    let order = aggregate
+        .order
+        .iter()
+        .map(|key| PhysicalSortExpr::new(key.expr.clone(), key.options));
     let builder = AggregateExprBuilder::new(aggregate.function.clone(), aggregate.args.clone())
         .schema(values.clone())
         .alias(aggregate.name.clone())
@@ -99,14 +119,21 @@ impl Evaluator {
     fn answer(&self, rows: &RecordBatch) -> Result<ScalarValue> {
         let rows = self.filtered(rows)?;
         let mut columns = evaluate(&self.aggregate.args, &rows)?;
-        let keys: Vec<Arc<dyn PhysicalExpr>> =
-            self.aggregate.order.iter().map(|key| key.expr.clone()).collect();
+        let keys: Vec<Arc<dyn PhysicalExpr>> = self
+            .aggregate
+            .order
+            .iter()
+            .map(|key| key.expr.clone())
+            .collect();
         let keys = evaluate(&keys, &rows)?;
         if !keys.is_empty() {
             let sort: Vec<SortColumn> = keys
                 .iter()
                 .zip(&self.aggregate.order)
-                .map(|(values, key)| SortColumn { values: values.clone(), options: Some(key.options) })
+                .map(|(values, key)| SortColumn {
+                    values: values.clone(),
+                    options: Some(key.options),
+                })
                 .collect();
             let order = lexsort_to_indices(&sort, None)?;
             // An ordered aggregate reads its order's columns after its arguments.
@@ -121,9 +148,14 @@ impl Evaluator {
     }
 
     fn filtered(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let Some(predicate) = &self.aggregate.filter else { return Ok(rows.clone()) };
+        let Some(predicate) = &self.aggregate.filter else {
+            return Ok(rows.clone());
+        };
         let mask = predicate.evaluate(rows)?.into_array(rows.num_rows())?;
-        let columns = rows.columns().iter().map(|column| filter(column, mask.as_boolean()));
+        let columns = rows
+            .columns()
+            .iter()
+            .map(|column| filter(column, mask.as_boolean()));
         let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
         batch(&rows.schema(), columns, mask.as_boolean().true_count())
     }
@@ -180,7 +212,11 @@ impl GroupLogic for Answers {
                 outcomes.push(Ok(self.delta(&changed, time)));
             }
             if !changed.failed.is_empty() {
-                outcomes.push(Err(reject::of_rows(&self.general.views, &changed.failed, time)));
+                outcomes.push(Err(reject::of_rows(
+                    &self.general.views,
+                    &changed.failed,
+                    time,
+                )));
             }
         }
     }
@@ -190,13 +226,19 @@ impl Answers {
     fn evaluate(&self, rows: &Rows, copies: Vec<u32>) -> std::result::Result<Vec<u8>, String> {
         let count = copies.len();
         let copies = UInt32Array::from(copies);
-        let columns = self.general.value_codec.decode(rows.iter()).expect("values of the codec's making");
+        let columns = self
+            .general
+            .value_codec
+            .decode(rows.iter())
+            .expect("values of the codec's making");
         let columns = columns
             .iter()
             .map(|column| take(column, &copies, None).expect("indices of decoded rows"))
             .collect();
         let rows = batch(&self.general.values, columns, count).expect("the arrangement's values");
-        self.general.answer(&rows).map_err(|error| error.strip_backtrace())
+        self.general
+            .answer(&rows)
+            .map_err(|error| error.strip_backtrace())
     }
 
     /// Exchanges a group's answer for a new one; `None` when the group is gone.
@@ -237,15 +279,21 @@ impl Answers {
     }
 
     fn delta(&self, changed: &Changed, time: Time) -> Delta {
-        let General { key_codec, answer_codec, schema, .. } = &self.general;
-        let mut columns = key_codec.decode(changed.keys.iter()).expect("keys of the codec's making");
-        columns.extend(answer_codec.decode(changed.answers.iter()).expect("answers of its making"));
+        let General {
+            key_codec,
+            answer_codec,
+            schema,
+            ..
+        } = &self.general;
+        let mut columns = key_codec
+            .decode(changed.keys.iter())
+            .expect("keys of the codec's making");
+        columns.extend(
+            answer_codec
+                .decode(changed.answers.iter())
+                .expect("answers of its making"),
+        );
         let rows = batch(schema, columns, changed.diffs.len()).expect("the answer's columns");
         Delta::new(rows, changed.diffs.clone(), time)
     }
-}
-
-/// The types of some columns.
-pub(super) fn types(schema: &SchemaRef, columns: &[usize]) -> Vec<DataType> {
-    columns.iter().map(|column| schema.field(*column).data_type().clone()).collect()
 }

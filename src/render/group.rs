@@ -66,7 +66,11 @@ pub(super) fn group<'scope>(
         .collect();
     let layout = Arc::new(Layout::try_new(&grouping.aggregates, input, &out_types)?);
     let key_schema = Arc::new(Schema::new(
-        grouping.keys.iter().map(|column| input.field(*column).clone()).collect::<Vec<_>>(),
+        grouping
+            .keys
+            .iter()
+            .map(|column| input.field(*column).clone())
+            .collect::<Vec<_>>(),
     ));
     let codec = Arc::new(RowCodec::for_fields(key_schema.fields())?);
     let grouping = Arc::new(grouping);
@@ -93,9 +97,15 @@ pub(super) fn group<'scope>(
         table: KeyTable::default(),
     };
     let exchange = Exchange::new(|partials: &Partials| partials.to as u64);
-    Ok(per_epoch(partials, exchange, "Group", first, move |time, partials, outcomes| {
-        sums.apply(time, partials, outcomes);
-    }))
+    Ok(per_epoch(
+        partials,
+        exchange,
+        "Group",
+        first,
+        move |time, partials, outcomes| {
+            sums.apply(time, partials, outcomes);
+        },
+    ))
 }
 
 /// Partial sums on their way to the worker that owns their groups.
@@ -196,9 +206,15 @@ impl Partial {
     fn new_groups(&self) -> Result<Groups, RenderError> {
         let values = match self.grouping.keys.is_empty() {
             true => None,
-            false => Some(new_group_values(self.key_schema.clone(), &GroupOrdering::None)?),
+            false => Some(new_group_values(
+                self.key_schema.clone(),
+                &GroupOrdering::None,
+            )?),
         };
-        Ok(Groups { values, sums: self.layout.new_accumulators() })
+        Ok(Groups {
+            values,
+            sums: self.layout.new_accumulators(),
+        })
     }
 
     fn add(&self, groups: &mut Groups, delta: &Delta, slots: &mut Vec<usize>) {
@@ -206,7 +222,9 @@ impl Partial {
         let count = match &mut groups.values {
             Some(values) => {
                 let keys: Vec<ArrayRef> = self.grouping.keys.iter().map(column).collect();
-                values.intern(&keys, slots).expect("keys are of the group's types");
+                values
+                    .intern(&keys, slots)
+                    .expect("keys are of the group's types");
                 values.len()
             }
             None => {
@@ -216,8 +234,12 @@ impl Partial {
             }
         };
         groups.sums.resize(count);
-        let args: Vec<Vec<ArrayRef>> =
-            self.grouping.args.iter().map(|args| args.iter().map(column).collect()).collect();
+        let args: Vec<Vec<ArrayRef>> = self
+            .grouping
+            .args
+            .iter()
+            .map(|args| args.iter().map(column).collect())
+            .collect();
         let filters: Vec<Option<BooleanArray>> = self
             .grouping
             .filters
@@ -237,7 +259,10 @@ impl Partial {
             Some(values) => values.emit(EmitTo::All).expect("all groups can be emitted"),
             None => Vec::new(),
         };
-        let keys = self.codec.encode_keys(&keys, count).expect("keys are of the codec's types");
+        let keys = self
+            .codec
+            .encode_keys(&keys, count)
+            .expect("keys are of the codec's types");
         let mut sent: Vec<(Rows, Vec<usize>)> = vec![Default::default(); self.peers];
         for (slot, key) in keys.iter().enumerate() {
             if !groups.sums.is_zero(slot) {
@@ -250,7 +275,12 @@ impl Partial {
         for (to, (keys, slots)) in sent.into_iter().enumerate() {
             if !slots.is_empty() {
                 let sums = Parcel::Open(groups.sums.take(&slots));
-                parts.push(Partials { to, time, keys, sums });
+                parts.push(Partials {
+                    to,
+                    time,
+                    keys,
+                    sums,
+                });
             }
         }
         groups.sums.clear();
@@ -274,12 +304,19 @@ impl Sums {
         let is_first = keyless && self.table.is_empty();
         let mut slots: Vec<Vec<usize>> = Vec::with_capacity(partials.len());
         for partials in &partials {
-            slots.push(partials.keys.iter().map(|key| self.table.intern(key).0).collect());
+            slots.push(
+                partials
+                    .keys
+                    .iter()
+                    .map(|key| self.table.intern(key).0)
+                    .collect(),
+            );
         }
         if is_first && self.table.is_empty() {
             slots.push(vec![self.table.intern(&[0; crate::row::HASH_BYTES]).0]);
         }
-        self.accumulators.resize(self.table.slots().max(self.accumulators.len()));
+        self.accumulators
+            .resize(self.table.slots().max(self.accumulators.len()));
         let mut touched: Vec<usize> = slots.iter().flatten().copied().collect();
         touched.sort_unstable();
         touched.dedup();
@@ -291,10 +328,13 @@ impl Sums {
                 Parcel::Sealed(bytes) => Accumulators::decode(&self.layout, &bytes)
                     .expect("processes of one cluster run one version and one script"),
             };
-            self.accumulators.merge(&sums, slots.iter().copied().enumerate());
+            self.accumulators
+                .merge(&sums, slots.iter().copied().enumerate());
         }
         let positions: Vec<usize> = (0..touched.len()).collect();
-        let old = self.answers(&before, &positions, |at| !is_first && (keyless || before.rows(at) > 0));
+        let old = self.answers(&before, &positions, |at| {
+            !is_first && (keyless || before.rows(at) > 0)
+        });
         let sums = &self.accumulators;
         let new = self.answers(sums, &touched, |slot| keyless || sums.rows(slot) > 0);
         self.emit(time, &touched, old, new, outcomes);
@@ -316,7 +356,11 @@ impl Sums {
         let mut given = exists.clone();
         failures.iter().for_each(|(at, _)| given[*at] = false);
         let failures = failures.into_iter().filter(|(at, _)| exists[*at]).collect();
-        Answers { columns, given: BooleanArray::from(given), failures }
+        Answers {
+            columns,
+            given: BooleanArray::from(given),
+            failures,
+        }
     }
 
     fn emit(
@@ -328,13 +372,20 @@ impl Sums {
         outcomes: &mut Vec<Outcome>,
     ) {
         let both = and(&old.given, &new.given).expect("one answer a group");
-        let same = old.columns.iter().zip(&new.columns).fold(both, |same, (old, new)| {
-            let equal = not_distinct(old, new).expect("answers are of one plain type");
-            and(&same, &equal).expect("one answer a group")
-        });
+        let same = old
+            .columns
+            .iter()
+            .zip(&new.columns)
+            .fold(both, |same, (old, new)| {
+                let equal = not_distinct(old, new).expect("answers are of one plain type");
+                and(&same, &equal).expect("one answer a group")
+            });
         let changed = not(&same).expect("one answer a group");
         let keys = slots.iter().map(|slot| key_bytes(self.table.key(*slot)));
-        let keys = self.codec.decode(keys).expect("keys are of the codec's making");
+        let keys = self
+            .codec
+            .decode(keys)
+            .expect("keys are of the codec's making");
         for (answers, diff) in [(&old, -1), (&new, 1)] {
             let columns = keys.iter().chain(&answers.columns).cloned().collect();
             let rows = batch(&self.grouping.schema, columns, slots.len());
@@ -367,7 +418,11 @@ impl Sums {
         let failed: Vec<(String, String, Diff)> = failures
             .iter()
             .map(|(at, reason)| {
-                let group = if columns.is_empty() { String::new() } else { reject::describe(&keys, *at) };
+                let group = if columns.is_empty() {
+                    String::new()
+                } else {
+                    reject::describe(&keys, *at)
+                };
                 (reason.clone(), group, diff)
             })
             .collect();

@@ -53,7 +53,10 @@ enum Rule {
     /// The last record for a key stands, unless it is one that deletes.
     Upsert { deleted: Option<usize> },
     /// The first record for an id stands.
-    Dedup { event_time: Option<usize>, horizon_ns: Option<i64> },
+    Dedup {
+        event_time: Option<usize>,
+        horizon_ns: Option<i64>,
+    },
 }
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
@@ -62,27 +65,39 @@ impl Identity {
     /// The identity rule of a table whose input holds only some columns; `None` without one.
     pub(super) fn of(table: &Table, columns: &[usize]) -> Option<Identity> {
         let position = |column: &usize| {
-            columns.iter().position(|c| c == column).expect("identity columns are always read")
+            columns
+                .iter()
+                .position(|c| c == column)
+                .expect("identity columns are always read")
         };
         if !table.primary_key.is_empty() {
             let deleted = table.options.deleted.as_ref().map(position);
             let key = table.primary_key.iter().map(position).collect();
-            return Some(Identity { key, rule: Rule::Upsert { deleted } });
+            return Some(Identity {
+                key,
+                rule: Rule::Upsert { deleted },
+            });
         }
         let dedup = table.options.dedup.as_ref()?;
-        let horizon_ns = dedup
-            .horizon_ms
-            .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(NANOS_PER_MILLI));
+        let horizon_ns = dedup.horizon_ms.map(|ms| {
+            i64::try_from(ms)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(NANOS_PER_MILLI)
+        });
         let event_time = table.options.event_time.as_ref().map(position);
         let key = dedup.columns.iter().map(position).collect();
-        Some(Identity { key, rule: Rule::Dedup { event_time, horizon_ns } })
+        Some(Identity {
+            key,
+            rule: Rule::Dedup {
+                event_time,
+                horizon_ns,
+            },
+        })
     }
 }
 
 /// Renders an append-only input.
-pub(super) fn append<'scope>(
-    arrivals: Stream<'scope, Time, Vec<Arrival>>,
-) -> Outcomes<'scope> {
+pub(super) fn append<'scope>(arrivals: Stream<'scope, Time, Vec<Arrival>>) -> Outcomes<'scope> {
     arrivals.unary::<CapacityContainerBuilder<Vec<Outcome>>, _, _, _>(
         Pipeline,
         "Input",
@@ -90,7 +105,11 @@ pub(super) fn append<'scope>(
             |input, output| {
                 input.for_each(|capability, arrivals| {
                     let deltas = arrivals.drain(..).map(|arrival| {
-                        Ok(Delta { batch: arrival.batch, diffs: arrival.diffs, time: arrival.time })
+                        Ok(Delta {
+                            batch: arrival.batch,
+                            diffs: arrival.diffs,
+                            time: arrival.time,
+                        })
                     });
                     output.session(&capability).give_iterator(deltas);
                 });
@@ -129,8 +148,11 @@ pub(super) fn identified<'scope>(
     schema: SchemaRef,
     peers: usize,
 ) -> Result<Outcomes<'scope>, RenderError> {
-    let key_types: Vec<DataType> =
-        identity.key.iter().map(|column| schema.field(*column).data_type().clone()).collect();
+    let key_types: Vec<DataType> = identity
+        .key
+        .iter()
+        .map(|column| schema.field(*column).data_type().clone())
+        .collect();
     let key_codec = RowCodec::new(&key_types)?;
     let row_codec = Arc::new(RowCodec::for_fields(schema.fields())?);
     let claims = {
@@ -157,18 +179,33 @@ pub(super) fn identified<'scope>(
     let exchange = Exchange::new(|claims: &Claims| claims.to as u64);
     let outcomes = match identity.rule {
         Rule::Upsert { .. } => {
-            let mut state = Upserts { keys: KeyTable::default(), rows: ByteStore::default() };
-            per_epoch(claims, exchange, "Upsert", false, move |time, claims, outcomes| {
-                let (rows, diffs) = state.apply(&claims);
-                outcomes.extend(delta(&row_codec, &schema, &rows, diffs, time).map(Ok));
-            })
+            let mut state = Upserts {
+                keys: KeyTable::default(),
+                rows: ByteStore::default(),
+            };
+            per_epoch(
+                claims,
+                exchange,
+                "Upsert",
+                false,
+                move |time, claims, outcomes| {
+                    let (rows, diffs) = state.apply(&claims);
+                    outcomes.extend(delta(&row_codec, &schema, &rows, diffs, time).map(Ok));
+                },
+            )
         }
         Rule::Dedup { horizon_ns, .. } => {
             let mut state = Seen::new(horizon_ns);
-            per_epoch(claims, exchange, "Dedup", false, move |time, claims, outcomes| {
-                let (rows, diffs) = state.apply(&claims);
-                outcomes.extend(delta(&row_codec, &schema, &rows, diffs, time).map(Ok));
-            })
+            per_epoch(
+                claims,
+                exchange,
+                "Dedup",
+                false,
+                move |time, claims, outcomes| {
+                    let (rows, diffs) = state.apply(&claims);
+                    outcomes.extend(delta(&row_codec, &schema, &rows, diffs, time).map(Ok));
+                },
+            )
         }
     };
     Ok(outcomes)
@@ -183,21 +220,36 @@ fn claim(
     peers: usize,
 ) -> Vec<Claims> {
     let count = arrival.batch.num_rows();
-    let columns: Vec<ArrayRef> =
-        identity.key.iter().map(|column| arrival.batch.column(*column).clone()).collect();
-    let keys = key_codec.encode_keys(&columns, count).expect("the batch fits its schema");
-    let rows = row_codec.encode(arrival.batch.columns(), count).expect("the batch fits its schema");
+    let columns: Vec<ArrayRef> = identity
+        .key
+        .iter()
+        .map(|column| arrival.batch.column(*column).clone())
+        .collect();
+    let keys = key_codec
+        .encode_keys(&columns, count)
+        .expect("the batch fits its schema");
+    let rows = row_codec
+        .encode(arrival.batch.columns(), count)
+        .expect("the batch fits its schema");
     let deleted = match identity.rule {
-        Rule::Upsert { deleted: Some(column) } => Some(arrival.batch.column(column).as_boolean()),
+        Rule::Upsert {
+            deleted: Some(column),
+        } => Some(arrival.batch.column(column).as_boolean()),
         _ => None,
     };
     let event_times = match identity.rule {
-        Rule::Dedup { event_time: Some(column), horizon_ns: Some(_) } => {
-            Some(nanoseconds(arrival.batch.column(column)))
-        }
+        Rule::Dedup {
+            event_time: Some(column),
+            horizon_ns: Some(_),
+        } => Some(nanoseconds(arrival.batch.column(column))),
         _ => None,
     };
-    let newest = event_times.iter().flatten().copied().max().unwrap_or(i64::MIN);
+    let newest = event_times
+        .iter()
+        .flatten()
+        .copied()
+        .max()
+        .unwrap_or(i64::MIN);
     let mut claims: Vec<Claims> = (0..peers)
         .map(|to| Claims {
             to,
@@ -218,7 +270,9 @@ fn claim(
         claims.keys.push(key);
         claims.rows.push(rows.get(row));
         if let Some(deleted) = deleted {
-            claims.deleted.push(deleted.is_valid(row) && deleted.value(row));
+            claims
+                .deleted
+                .push(deleted.is_valid(row) && deleted.value(row));
         }
         if let Some(event_times) = &event_times {
             claims.event_times.push(event_times[row]);
@@ -237,7 +291,10 @@ fn nanoseconds(column: &ArrayRef) -> Vec<i64> {
         .and_then(|column| cast(&column, &DataType::Int64))
         .expect("an event time is a DATE or TIMESTAMP");
     let timestamps = timestamps.as_primitive::<Int64Type>();
-    timestamps.iter().map(|time| time.unwrap_or(i64::MIN)).collect()
+    timestamps
+        .iter()
+        .map(|time| time.unwrap_or(i64::MIN))
+        .collect()
 }
 
 /// A delta of encoded rows; `None` if there are none.
@@ -251,7 +308,9 @@ fn delta(
     if rows.is_empty() {
         return None;
     }
-    let columns = codec.decode(rows.iter()).expect("rows are of the codec's making");
+    let columns = codec
+        .decode(rows.iter())
+        .expect("rows are of the codec's making");
     let rows = batch(schema, columns, rows.len()).expect("rows are of the schema's types");
     Some(Delta::new(rows, diffs, time))
 }
@@ -268,11 +327,17 @@ struct Record {
 fn in_order(claims: &[Claims]) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     for (chunk, claims) in claims.iter().enumerate() {
-        records.extend(claims.positions.iter().enumerate().map(|(row, position)| Record {
-            order: (claims.block, *position),
-            chunk,
-            row,
-        }));
+        records.extend(
+            claims
+                .positions
+                .iter()
+                .enumerate()
+                .map(|(row, position)| Record {
+                    order: (claims.block, *position),
+                    chunk,
+                    row,
+                }),
+        );
     }
     records.sort_by_key(|record| record.order);
     records
@@ -299,7 +364,11 @@ impl Upserts {
         for (slot, record) in changed {
             let claims = &claims[record.chunk];
             let deletes = claims.deleted.get(record.row).copied().unwrap_or(false);
-            let new = if deletes { &[][..] } else { claims.rows.get(record.row) };
+            let new = if deletes {
+                &[][..]
+            } else {
+                claims.rows.get(record.row)
+            };
             let old = self.rows.get(slot);
             if old != new {
                 if !old.is_empty() {
@@ -352,13 +421,21 @@ impl Seen {
         for record in in_order(claims) {
             let claims = &claims[record.chunk];
             let (slot, is_new) = self.keys.intern(claims.keys.get(record.row));
-            let seen_at = claims.event_times.get(record.row).copied().unwrap_or(i64::MIN);
+            let seen_at = claims
+                .event_times
+                .get(record.row)
+                .copied()
+                .unwrap_or(i64::MIN);
             if is_new || self.is_forgotten(slot) {
                 rows.push(claims.rows.get(record.row));
                 self.remember(slot, seen_at);
             }
         }
-        let newest = claims.iter().map(|claims| claims.newest).max().unwrap_or(i64::MIN);
+        let newest = claims
+            .iter()
+            .map(|claims| claims.newest)
+            .max()
+            .unwrap_or(i64::MIN);
         self.newest = self.newest.max(newest);
         self.forget();
         let diffs = vec![1; rows.len()];
@@ -371,20 +448,30 @@ impl Seen {
     }
 
     fn remember(&mut self, slot: usize, seen_at: i64) {
-        let Some(horizon) = self.horizon_ns else { return };
+        let Some(horizon) = self.horizon_ns else {
+            return;
+        };
         if slot >= self.seen_at.len() {
             self.seen_at.resize(slot + 1, i64::MIN);
         }
         self.seen_at[slot] = seen_at;
-        self.by_age.entry(step(seen_at, horizon)).or_default().push(slot);
+        self.by_age
+            .entry(step(seen_at, horizon))
+            .or_default()
+            .push(slot);
     }
 
     /// Frees the ids whose whole step lies behind the horizon.
     fn forget(&mut self) {
-        let Some(horizon) = self.horizon_ns else { return };
+        let Some(horizon) = self.horizon_ns else {
+            return;
+        };
         let oldest = step(self.newest.saturating_sub(horizon), horizon);
         let kept = self.by_age.split_off(&oldest);
-        for slot in std::mem::replace(&mut self.by_age, kept).into_values().flatten() {
+        for slot in std::mem::replace(&mut self.by_age, kept)
+            .into_values()
+            .flatten()
+        {
             // A slot may stand in several steps if its id came again after it was forgotten.
             let in_use = !self.keys.key(slot).is_empty();
             if in_use && step(self.seen_at[slot], horizon) < oldest {

@@ -42,7 +42,9 @@ pub(super) fn join<'scope>(
     right: ArrangedRows<'scope>,
     sides: Sides,
 ) -> Deltas<'scope> {
-    let tactic = RowTactic { sides: Rc::new(sides) };
+    let tactic = RowTactic {
+        sides: Rc::new(sides),
+    };
     join_with_tactic::<RowTrace, RowTrace, RowTactic, Vec<Delta>>(left, right, "Join", tactic)
 }
 
@@ -132,7 +134,10 @@ impl Unit {
     /// Moves both cursors to the next key that they share, and pairs its values.
     fn match_next_key(&mut self) {
         loop {
-            let keys = (self.left.get_key(&self.left_storage), self.right.get_key(&self.right_storage));
+            let keys = (
+                self.left.get_key(&self.left_storage),
+                self.right.get_key(&self.right_storage),
+            );
             let (Some(left), Some(right)) = keys else {
                 self.exhausted = true;
                 return;
@@ -145,8 +150,20 @@ impl Unit {
         }
         let (mut left_rows, mut right_rows) = (Rows::default(), Rows::default());
         let (left, right) = &mut self.values;
-        load(&mut self.left, &self.left_storage, self.meet, &mut left_rows, left);
-        load(&mut self.right, &self.right_storage, self.meet, &mut right_rows, right);
+        load(
+            &mut self.left,
+            &self.left_storage,
+            self.meet,
+            &mut left_rows,
+            left,
+        );
+        load(
+            &mut self.right,
+            &self.right_storage,
+            self.meet,
+            &mut right_rows,
+            right,
+        );
         self.pair(&left_rows, &right_rows);
         self.left.step_key(&self.left_storage);
         self.right.step_key(&self.right_storage);
@@ -190,7 +207,11 @@ fn load(
         let begin = updates.len();
         let number = u32::try_from(rows.len()).expect("a key has fewer than 2^32 values");
         cursor.map_times(storage, |time, diff| {
-            updates.push(Update { value: number, time: (*time).max(meet), diff: *diff });
+            updates.push(Update {
+                value: number,
+                time: (*time).max(meet),
+                diff: *diff,
+            });
         });
         merge_equal_times(updates, begin);
         if updates.len() > begin {
@@ -236,7 +257,11 @@ const NOWHERE: u32 = u32::MAX;
 
 impl Placed {
     fn new(left: usize, right: usize) -> Self {
-        Placed { time: None, left: vec![NOWHERE; left], right: vec![NOWHERE; right] }
+        Placed {
+            time: None,
+            left: vec![NOWHERE; left],
+            right: vec![NOWHERE; right],
+        }
     }
 
     /// Turns to the pairs at `time`.
@@ -280,7 +305,9 @@ impl Pairs {
 }
 
 fn repeat(codec: &RowCodec, rows: &Rows, index: Vec<u32>) -> Vec<ArrayRef> {
-    let columns = codec.decode(rows.iter()).expect("rows are of the codec's making");
+    let columns = codec
+        .decode(rows.iter())
+        .expect("rows are of the codec's making");
     let index = Arc::new(UInt32Array::from(index));
     columns
         .iter()

@@ -51,7 +51,9 @@ pub(super) fn map<'scope>(
     steps: Vec<Step>,
     views: Vec<String>,
 ) -> Outcomes<'scope> {
-    each(stream, "Map", move |delta, outcomes| apply(&steps, &views, delta, outcomes))
+    each(stream, "Map", move |delta, outcomes| {
+        apply(&steps, &views, delta, outcomes)
+    })
 }
 
 fn apply(steps: &[Step], views: &[String], delta: Delta, outcomes: &mut Vec<Outcome>) {
@@ -122,13 +124,24 @@ pub(super) fn evaluate(
     exprs: &[Arc<dyn PhysicalExpr>],
     batch: &RecordBatch,
 ) -> Result<Vec<ArrayRef>> {
-    exprs.iter().map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows())).collect()
+    exprs
+        .iter()
+        .map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows()))
+        .collect()
 }
 
 /// A batch of columns that may be none, and whose nullability is that of the schema.
-pub(super) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+pub(super) fn batch(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        schema.clone(),
+        columns,
+        &options,
+    )?)
 }
 
 /// Renders an unnest: one row per element of the list columns, side by side.
@@ -161,13 +174,25 @@ fn unnest_delta(
         })?);
     }
     let length = |list: &ListArray, row: usize| {
-        if list.is_null(row) { 0 } else { list.value_length(row) as usize }
+        if list.is_null(row) {
+            0
+        } else {
+            list.value_length(row) as usize
+        }
     };
     let mut parents: Vec<u32> = Vec::new();
     let mut elements: Vec<Vec<Option<u32>>> = vec![Vec::new(); lists.len()];
     for row in 0..delta.len() {
-        let longest = lists.iter().map(|list| length(list, row)).max().unwrap_or(0);
-        let rows = if longest == 0 && keep_empty { 1 } else { longest };
+        let longest = lists
+            .iter()
+            .map(|list| length(list, row))
+            .max()
+            .unwrap_or(0);
+        let rows = if longest == 0 && keep_empty {
+            1
+        } else {
+            longest
+        };
         let parent = u32::try_from(row).expect("a batch has fewer than 2^32 rows");
         parents.extend(std::iter::repeat_n(parent, rows));
         for (list, elements) in lists.iter().zip(&mut elements) {
@@ -186,7 +211,9 @@ fn unnest_delta(
 
 /// Renders a negation.
 pub(super) fn negate(stream: Deltas<'_>) -> Outcomes<'_> {
-    each(stream, "Negate", |delta, outcomes| outcomes.push(Ok(delta.negate())))
+    each(stream, "Negate", |delta, outcomes| {
+        outcomes.push(Ok(delta.negate()))
+    })
 }
 
 /// The same columns under another schema: other names, other nullability.

@@ -28,13 +28,12 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::{Concatenate, Input as _};
 use timely::dataflow::{InputHandle, Scope, Stream};
-use timely::container::CapacityContainerBuilder;
 
 pub use input::Arrival;
-pub(crate) use reduce::{Class, class};
 
 use crate::delta::{Delta, Time};
 use crate::plan::{NodeId, Op, Plan, Relation, SortKey, Step};
@@ -108,7 +107,11 @@ pub(crate) fn render<'scope>(
             builder.render_late(NodeId(node), &arrivals, &found)?;
         }
     }
-    let outputs = plan.outputs.iter().map(|output| builder.output(output.node)).collect();
+    let outputs = plan
+        .outputs
+        .iter()
+        .map(|output| builder.output(output.node))
+        .collect();
     Ok(Rendered { inputs, outputs })
 }
 
@@ -146,7 +149,9 @@ impl<'scope> Builder<'scope, '_> {
 
     /// The rows of a node that has been rendered.
     fn stream(&self, node: NodeId) -> Deltas<'scope> {
-        self.streams[node.0].clone().expect("a node comes after what it reads")
+        self.streams[node.0]
+            .clone()
+            .expect("a node comes after what it reads")
     }
 
     /// The rows that go on; the rejects are put aside.
@@ -164,7 +169,9 @@ impl<'scope> Builder<'scope, '_> {
     ) -> Result<(), RenderError> {
         if let Op::Input(input) = &self.plan.nodes[id.0].op {
             let decoded = input::append(arrivals[*input].clone());
-            let decoded = decoded.ok_err::<Vec<Delta>, _, Vec<Delta>, _, _>(|outcome| outcome).0;
+            let decoded = decoded
+                .ok_err::<Vec<Delta>, _, Vec<Delta>, _, _>(|outcome| outcome)
+                .0;
             let all = found.iter().cloned().chain([decoded]);
             self.streams[id.0] = Some(self.scope.concatenate(all));
             return Ok(());
@@ -198,19 +205,39 @@ impl<'scope> Builder<'scope, '_> {
                 let mapped = map::map(self.stream(*input), steps.clone(), views);
                 self.outcomes(mapped)
             }
-            Op::Unnest { input, columns, keep_empty } => {
+            Op::Unnest {
+                input,
+                columns,
+                keep_empty,
+            } => {
                 let (columns, schema) = (columns.clone(), node.schema.clone());
                 let rows = map::unnest(self.stream(*input), columns, *keep_empty, schema);
                 self.outcomes(rows)
             }
-            Op::Reduce { input, keys, aggregates } => {
-                reduce::reduce(self, *input, keys, aggregates, id)?
-            }
-            Op::Join { left, right, left_keys, right_keys, null_equal, residual } => {
+            Op::Reduce {
+                input,
+                keys,
+                aggregates,
+            } => reduce::reduce(self, *input, keys, aggregates, id)?,
+            Op::Join {
+                left,
+                right,
+                left_keys,
+                right_keys,
+                null_equal,
+                residual,
+            } => {
                 let sides = [(*left, left_keys), (*right, right_keys)];
                 self.join(id, sides, *null_equal, residual.as_ref())?
             }
-            Op::TopK { input, partition, order, skip, limit, number } => {
+            Op::TopK {
+                input,
+                partition,
+                order,
+                skip,
+                limit,
+                number,
+            } => {
                 let window = (*skip, *limit, *number);
                 self.top_k(id, *input, partition, order, window)?
             }
@@ -234,7 +261,10 @@ impl<'scope> Builder<'scope, '_> {
         use timely::dataflow::operators::ToStream;
         let mine = (self.worker == 0 && rows.num_rows() > 0)
             .then(|| vec![Delta::insert(rows.clone(), Time::MIN)]);
-        mine.into_iter().flatten().to_stream(self.scope).container::<Vec<Delta>>()
+        mine.into_iter()
+            .flatten()
+            .to_stream(self.scope)
+            .container::<Vec<Delta>>()
     }
 
     fn join(
@@ -254,7 +284,9 @@ impl<'scope> Builder<'scope, '_> {
             schema: node.schema.clone(),
         };
         let joined = join::join(left.arranged, right.arranged, codecs);
-        let Some(residual) = residual else { return Ok(joined) };
+        let Some(residual) = residual else {
+            return Ok(joined);
+        };
         let filter = vec![Step::Filter(Arc::clone(residual))];
         Ok(self.outcomes(map::map(joined, filter, node.views.clone())))
     }
@@ -273,7 +305,10 @@ impl<'scope> Builder<'scope, '_> {
         let source = &self.plan.nodes[node.0];
         let width = source.schema.fields().len();
         let mut columns = Columns::all_of(source.schema.clone());
-        let key: Vec<usize> = keys.iter().map(|key| columns.add(key)).collect::<Result<_, _>>()?;
+        let key: Vec<usize> = keys
+            .iter()
+            .map(|key| columns.add(key))
+            .collect::<Result<_, _>>()?;
         let (step, schema) = columns.finish();
         let mut stream = self.stream(node);
         if let Some(step) = step {
@@ -281,7 +316,11 @@ impl<'scope> Builder<'scope, '_> {
         }
         let arrangement = Arrangement::of_rows(key, width, null_keys);
         let arranged = arrange::arrange(stream, &schema, &arrangement, self.peers)?;
-        let rows = KeyedRows { arranged, arrangement, schema };
+        let rows = KeyedRows {
+            arranged,
+            arrangement,
+            schema,
+        };
         self.arrangements.insert(name, rows.clone());
         Ok(rows)
     }
@@ -297,8 +336,10 @@ impl<'scope> Builder<'scope, '_> {
         let source = &self.plan.nodes[input.0];
         let width = source.schema.fields().len();
         let mut columns = Columns::all_of(source.schema.clone());
-        let key: Vec<usize> =
-            partition.iter().map(|key| columns.add(key)).collect::<Result<_, _>>()?;
+        let key: Vec<usize> = partition
+            .iter()
+            .map(|key| columns.add(key))
+            .collect::<Result<_, _>>()?;
         let mut value = Vec::new();
         for sort in order {
             value.push((columns.add(&sort.expr)?, sort.options.into()));
@@ -311,7 +352,10 @@ impl<'scope> Builder<'scope, '_> {
         }
         let mut answer: Vec<topk::From> = Vec::with_capacity(width + 1);
         for column in 0..width {
-            let in_key = key.iter().position(|other| *other == column).map(topk::From::Key);
+            let in_key = key
+                .iter()
+                .position(|other| *other == column)
+                .map(topk::From::Key);
             let in_value = value.iter().position(|(other, _)| *other == column);
             answer.extend(in_key.or(in_value.map(topk::From::Value)));
         }
@@ -324,7 +368,11 @@ impl<'scope> Builder<'scope, '_> {
         if let Some(step) = step {
             stream = self.outcomes(map::map(stream, vec![step], node.views.clone()));
         }
-        let arrangement = Arrangement { key, value, null_keys: true };
+        let arrangement = Arrangement {
+            key,
+            value,
+            null_keys: true,
+        };
         let arranged = arrange::arrange(stream, &schema, &arrangement, self.peers)?;
         let first = topk::First {
             skip: skip as u64,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::physical_expr::expressions::{Column, IsNotNullExpr};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, IsNotNullExpr};
 
 use super::accumulate::Layout;
 use super::arrange::{Arrangement, Order, arrange};
@@ -20,37 +20,23 @@ use super::general::{General, general};
 use super::group::{Grouping, group};
 use super::topk::{First, From, first};
 use super::{Builder, Deltas, RenderError, map};
-use crate::plan::{Aggregate, NodeId, SortKey, Step};
+use crate::plan::{self, Aggregate, Class, NodeId, SortKey, Step};
 use crate::row::RowCodec;
 
-/// The class of an aggregate: how its answer is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// Sums that add up.
-    Accumulable,
-    /// The same over distinct values.
-    Distinct,
-    /// The least or greatest value.
-    Extremum {
-        /// Whether it is the greatest.
-        greatest: bool,
-    },
-    /// The whole group is looked at.
-    General,
-}
-
 /// The class of an aggregate over rows of the schema `input`.
-pub(crate) fn class(aggregate: &Aggregate, input: &Schema) -> Class {
-    let plain = Aggregate { distinct: false, order: Vec::new(), ..aggregate.clone() };
-    match aggregate.function.name() {
-        "min" => return Class::Extremum { greatest: false },
-        "max" => return Class::Extremum { greatest: true },
-        _ => {}
+fn class_of(aggregate: &Aggregate, input: &Schema) -> Class {
+    let class = plan::class(aggregate);
+    let adds_up = matches!(class, Class::Accumulable | Class::Distinct);
+    let plain = Aggregate {
+        distinct: false,
+        order: Vec::new(),
+        ..aggregate.clone()
+    };
+    if adds_up && !Layout::is_accumulable(&plain, input) {
+        Class::General
+    } else {
+        class
     }
-    if !Layout::is_accumulable(&plain, input) {
-        return Class::General;
-    }
-    if aggregate.distinct { Class::Distinct } else { Class::Accumulable }
 }
 
 /// A reduction whose expressions have become columns of its input.
@@ -74,13 +60,24 @@ pub(super) fn reduce<'scope>(
 ) -> Result<Deltas<'scope>, RenderError> {
     let schema = builder.plan.nodes[node.0].schema.clone();
     let prepared = prepare(builder, input, keys, aggregates, node)?;
-    let classes: Vec<Class> =
-        prepared.aggregates.iter().map(|aggregate| class(aggregate, &prepared.input)).collect();
+    let classes: Vec<Class> = prepared
+        .aggregates
+        .iter()
+        .map(|aggregate| class_of(aggregate, &prepared.input))
+        .collect();
     if classes.iter().all(|class| *class == Class::Accumulable) {
         let all: Vec<usize> = (0..aggregates.len()).collect();
         return accumulable(builder, &prepared, &all, schema);
     }
-    Collation { builder, prepared, classes, schema, parts: Vec::new(), columns: Vec::new() }.render()
+    Collation {
+        builder,
+        prepared,
+        classes,
+        schema,
+        parts: Vec::new(),
+        columns: Vec::new(),
+    }
+    .render()
 }
 
 /// Makes every expression a column.
@@ -93,16 +90,28 @@ fn prepare<'scope>(
 ) -> Result<Prepared<'scope>, RenderError> {
     let views = builder.plan.nodes[node.0].views.clone();
     let mut columns = Columns::new(builder.plan.nodes[input.0].schema.clone());
-    let key_columns: Vec<usize> =
-        keys.iter().map(|key| columns.add(key)).collect::<Result<_, _>>()?;
+    let key_columns: Vec<usize> = keys
+        .iter()
+        .map(|key| columns.add(key))
+        .collect::<Result<_, _>>()?;
     let mut prepared = Vec::with_capacity(aggregates.len());
     let (mut args, mut filters) = (Vec::new(), Vec::new());
     for aggregate in aggregates {
-        let arguments: Vec<usize> =
-            aggregate.args.iter().map(|arg| columns.add(arg)).collect::<Result<_, _>>()?;
-        let filter = aggregate.filter.as_ref().map(|filter| columns.add(filter)).transpose()?;
-        let order: Vec<usize> =
-            aggregate.order.iter().map(|key| columns.add(&key.expr)).collect::<Result<_, _>>()?;
+        let arguments: Vec<usize> = aggregate
+            .args
+            .iter()
+            .map(|arg| columns.add(arg))
+            .collect::<Result<_, _>>()?;
+        let filter = aggregate
+            .filter
+            .as_ref()
+            .map(|filter| columns.add(filter))
+            .transpose()?;
+        let order: Vec<usize> = aggregate
+            .order
+            .iter()
+            .map(|key| columns.add(&key.expr))
+            .collect::<Result<_, _>>()?;
         prepared.push((aggregate, arguments.clone(), filter, order));
         args.push(arguments);
         filters.push(filter);
@@ -121,12 +130,23 @@ fn prepare<'scope>(
             order: order
                 .iter()
                 .zip(&aggregate.order)
-                .map(|(at, key)| SortKey { expr: column(&schema, *at), options: key.options })
+                .map(|(at, key)| SortKey {
+                    expr: column(&schema, *at),
+                    options: key.options,
+                })
                 .collect(),
             ..aggregate.clone()
         })
         .collect();
-    Ok(Prepared { stream, input: schema, keys: key_columns, aggregates, args, filters, views })
+    Ok(Prepared {
+        stream,
+        input: schema,
+        keys: key_columns,
+        aggregates,
+        args,
+        filters,
+        views,
+    })
 }
 
 /// A column as an expression.
@@ -143,12 +163,17 @@ pub(super) struct Columns {
 impl Columns {
     /// No expressions over rows of the schema `input`.
     pub(super) fn new(input: SchemaRef) -> Self {
-        Columns { input, exprs: Vec::new() }
+        Columns {
+            input,
+            exprs: Vec::new(),
+        }
     }
 
     /// All columns of the input, as they are.
     pub(super) fn all_of(input: SchemaRef) -> Self {
-        let exprs = (0..input.fields().len()).map(|at| column(&input, at)).collect();
+        let exprs = (0..input.fields().len())
+            .map(|at| column(&input, at))
+            .collect();
         Columns { input, exprs }
     }
 
@@ -166,7 +191,8 @@ impl Columns {
     pub(super) fn finish(self) -> (Option<Step>, SchemaRef) {
         let identity = self.exprs.len() == self.input.fields().len()
             && self.exprs.iter().enumerate().all(|(at, expr)| {
-                expr.downcast_ref::<Column>().is_some_and(|column| column.index() == at)
+                expr.downcast_ref::<Column>()
+                    .is_some_and(|column| column.index() == at)
             });
         if identity {
             return (None, self.input);
@@ -182,7 +208,10 @@ impl Columns {
             })
             .collect();
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let step = Step::Project { exprs: self.exprs, schema: schema.clone() };
+        let step = Step::Project {
+            exprs: self.exprs,
+            schema: schema.clone(),
+        };
         (Some(step), schema)
     }
 }
@@ -196,14 +225,23 @@ fn accumulable<'scope>(
 ) -> Result<Deltas<'scope>, RenderError> {
     let grouping = Grouping {
         keys: prepared.keys.clone(),
-        aggregates: which.iter().map(|at| prepared.aggregates[*at].clone()).collect(),
+        aggregates: which
+            .iter()
+            .map(|at| prepared.aggregates[*at].clone())
+            .collect(),
         args: which.iter().map(|at| prepared.args[*at].clone()).collect(),
         filters: which.iter().map(|at| prepared.filters[*at]).collect(),
         schema,
         views: prepared.views.clone(),
     };
     let (worker, peers) = (builder.worker, builder.peers);
-    let outcomes = group(prepared.stream.clone(), &prepared.input, grouping, worker, peers)?;
+    let outcomes = group(
+        prepared.stream.clone(),
+        &prepared.input,
+        grouping,
+        worker,
+        peers,
+    )?;
     Ok(builder.outcomes(outcomes))
 }
 
@@ -222,7 +260,9 @@ impl<'scope> Collation<'_, 'scope, '_> {
     fn render(mut self) -> Result<Deltas<'scope>, RenderError> {
         self.columns = vec![(0, 0); self.classes.len()];
         let of = |wanted: fn(Class) -> bool, classes: &[Class]| -> Vec<usize> {
-            (0..classes.len()).filter(|at| wanted(classes[*at])).collect()
+            (0..classes.len())
+                .filter(|at| wanted(classes[*at]))
+                .collect()
         };
         // The part that adds up goes first, even if it has no aggregate: it knows the groups.
         let accumulable = of(|class| class == Class::Accumulable, &self.classes);
@@ -231,7 +271,8 @@ impl<'scope> Collation<'_, 'scope, '_> {
             self.distinct_part(at)?;
         }
         for at in 0..self.classes.len() {
-            if let Class::Extremum { greatest } = self.classes[at] {
+            if self.classes[at] == Class::Extremum {
+                let greatest = self.prepared.aggregates[at].function.name() == "max";
                 self.extremum_part(at, greatest)?;
             }
         }
@@ -266,7 +307,14 @@ impl<'scope> Collation<'_, 'scope, '_> {
         let schema = self.part_schema(which);
         let stream = accumulable(self.builder, &self.prepared, which, schema.clone())?;
         // No row of this part means no group: its answers for nothing are never asked for.
-        self.push(which, Part { stream, schema, of_nothing: Vec::new() });
+        self.push(
+            which,
+            Part {
+                stream,
+                schema,
+                of_nothing: Vec::new(),
+            },
+        );
         Ok(())
     }
 
@@ -284,16 +332,32 @@ impl<'scope> Collation<'_, 'scope, '_> {
                 steps.push(Step::Filter(Arc::new(not_null)));
             }
         }
-        let columns: Vec<usize> =
-            prepared.keys.iter().chain(&prepared.args[at]).copied().collect();
+        let columns: Vec<usize> = prepared
+            .keys
+            .iter()
+            .chain(&prepared.args[at])
+            .copied()
+            .collect();
         let fields: Vec<Field> = columns
             .iter()
             .enumerate()
-            .map(|(to, from)| prepared.input.field(*from).clone().with_name(format!("c{to}")))
+            .map(|(to, from)| {
+                prepared
+                    .input
+                    .field(*from)
+                    .clone()
+                    .with_name(format!("c{to}"))
+            })
             .collect();
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let exprs = columns.iter().map(|from| column(&prepared.input, *from)).collect();
-        steps.push(Step::Project { exprs, schema: schema.clone() });
+        let exprs = columns
+            .iter()
+            .map(|from| column(&prepared.input, *from))
+            .collect();
+        steps.push(Step::Project {
+            exprs,
+            schema: schema.clone(),
+        });
         let mapped = map::map(prepared.stream.clone(), steps, prepared.views.clone());
         (self.builder.outcomes(mapped), schema)
     }
@@ -336,16 +400,29 @@ impl<'scope> Collation<'_, 'scope, '_> {
         };
         let stream = accumulable(self.builder, &prepared, &[0], schema.clone())?;
         let of_nothing = encode_answers(&schema, self.keys(), &answers)?;
-        self.push(&[at], Part { stream, schema, of_nothing });
+        self.push(
+            &[at],
+            Part {
+                stream,
+                schema,
+                of_nothing,
+            },
+        );
         Ok(())
     }
 
     fn extremum_part(&mut self, at: usize, greatest: bool) -> Result<(), RenderError> {
         let (stream, input) = self.rows_of(at);
         let keys = self.keys();
-        let order = Order { descending: greatest, nulls_last: false };
-        let arrangement =
-            Arrangement { key: (0..keys).collect(), value: vec![(keys, order)], null_keys: true };
+        let order = Order {
+            descending: greatest,
+            nulls_last: false,
+        };
+        let arrangement = Arrangement {
+            key: (0..keys).collect(),
+            value: vec![(keys, order)],
+            null_keys: true,
+        };
         let arranged = arrange(stream, &input, &arrangement, self.builder.peers)?;
         let schema = self.part_schema(&[at]);
         let columns = (0..keys).map(From::Key).chain([From::Value(0)]).collect();
@@ -363,7 +440,14 @@ impl<'scope> Collation<'_, 'scope, '_> {
         let stream = self.builder.outcomes(stream);
         let nothing = arrow::array::new_null_array(schema.field(keys).data_type(), 1);
         let of_nothing = encode_answers(&schema, keys, &[nothing])?;
-        self.push(&[at], Part { stream, schema, of_nothing });
+        self.push(
+            &[at],
+            Part {
+                stream,
+                schema,
+                of_nothing,
+            },
+        );
         Ok(())
     }
 
@@ -375,7 +459,10 @@ impl<'scope> Collation<'_, 'scope, '_> {
         let stream = self.prepared.stream.clone();
         let arranged = arrange(stream, &input, &arrangement, self.builder.peers)?;
         let schema = self.part_schema(which);
-        let aggregates = which.iter().map(|at| self.prepared.aggregates[*at].clone()).collect();
+        let aggregates = which
+            .iter()
+            .map(|at| self.prepared.aggregates[*at].clone())
+            .collect();
         let logic = General::new(
             aggregates,
             input.clone(),
@@ -391,7 +478,14 @@ impl<'scope> Collation<'_, 'scope, '_> {
             .collect::<datafusion::common::Result<Vec<ArrayRef>>>()?;
         let of_nothing = encode_answers(&schema, keys, &nothing)?;
         let stream = self.builder.outcomes(general(arranged, logic));
-        self.push(which, Part { stream, schema, of_nothing });
+        self.push(
+            which,
+            Part {
+                stream,
+                schema,
+                of_nothing,
+            },
+        );
         Ok(())
     }
 }

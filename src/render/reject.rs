@@ -25,16 +25,25 @@ pub fn schema() -> SchemaRef {
 /// The rejects of a block.
 pub fn of_block(input: &str, table: &str, file: &str, rejects: &[Reject]) -> RecordBatch {
     let same = |text: &str| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rejects.len())))
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+            text,
+            rejects.len(),
+        )))
     };
-    let positions = rejects.iter().map(|reject| i64::try_from(reject.position).unwrap_or(i64::MAX));
+    let positions = rejects
+        .iter()
+        .map(|reject| i64::try_from(reject.position).unwrap_or(i64::MAX));
     let columns: Vec<ArrayRef> = vec![
         same(input),
         same(table),
         same(file),
         Arc::new(Int64Array::from_iter_values(positions)),
-        Arc::new(StringArray::from_iter_values(rejects.iter().map(|reject| &reject.reason))),
-        Arc::new(StringArray::from_iter_values(rejects.iter().map(|reject| &reject.text))),
+        Arc::new(StringArray::from_iter_values(
+            rejects.iter().map(|reject| &reject.reason),
+        )),
+        Arc::new(StringArray::from_iter_values(
+            rejects.iter().map(|reject| &reject.text),
+        )),
     ];
     RecordBatch::try_new(schema(), columns).expect("reject columns fit their schema")
 }
@@ -52,9 +61,12 @@ pub(super) fn of_rows(views: &[String], rows: &[(String, String, Diff)], time: T
         new_null_array(&DataType::Utf8, count),
         new_null_array(&DataType::Int64, count),
         Arc::new(StringArray::from_iter_values(
-            rows.iter().map(|(reason, _, _)| format!("{prefix}{reason}")),
+            rows.iter()
+                .map(|(reason, _, _)| format!("{prefix}{reason}")),
         )),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, record, _)| record))),
+        Arc::new(StringArray::from_iter_values(
+            rows.iter().map(|(_, record, _)| record),
+        )),
     ];
     let batch = RecordBatch::try_new(schema(), columns).expect("reject columns fit their schema");
     Delta::new(batch, rows.iter().map(|(_, _, diff)| *diff).collect(), time)
@@ -76,7 +88,9 @@ pub(super) fn describe(batch: &RecordBatch, row: usize) -> String {
         }
     }
     if text.len() > REJECT_TEXT_BYTES {
-        let cut = (0..=REJECT_TEXT_BYTES).rev().find(|at| text.is_char_boundary(*at));
+        let cut = (0..=REJECT_TEXT_BYTES)
+            .rev()
+            .find(|at| text.is_char_boundary(*at));
         text.truncate(cut.unwrap_or(0));
     }
     text

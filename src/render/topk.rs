@@ -48,8 +48,16 @@ pub(super) fn first<'scope>(
     arranged: arrange::ArrangedRows<'scope>,
     first: First,
 ) -> Outcomes<'scope> {
-    let numbered = first.columns.iter().any(|column| matches!(column, From::Number));
-    let logic = TopK { end: first.skip.saturating_add(first.limit), numbered, first, changed: BTreeMap::new() };
+    let numbered = first
+        .columns
+        .iter()
+        .any(|column| matches!(column, From::Number));
+    let logic = TopK {
+        end: first.skip.saturating_add(first.limit),
+        numbered,
+        first,
+        changed: BTreeMap::new(),
+    };
     changes::on_change(arranged, "TopK", logic)
 }
 
@@ -121,9 +129,19 @@ impl GroupLogic for TopK {
 
 impl TopK {
     fn delta(&self, changed: Changed, time: Time) -> Delta {
-        let First { columns, schema, key_codec, value_codec, .. } = &self.first;
-        let keys = key_codec.decode(changed.keys.iter()).expect("keys of the codec's making");
-        let values = value_codec.decode(changed.values.iter()).expect("values of the codec's making");
+        let First {
+            columns,
+            schema,
+            key_codec,
+            value_codec,
+            ..
+        } = &self.first;
+        let keys = key_codec
+            .decode(changed.keys.iter())
+            .expect("keys of the codec's making");
+        let values = value_codec
+            .decode(changed.values.iter())
+            .expect("values of the codec's making");
         let rows = changed.diffs.len();
         let numbers: ArrayRef = Arc::new(UInt64Array::from(changed.numbers));
         let columns = columns.iter().map(|column| match column {

@@ -23,8 +23,8 @@ use arrow::datatypes::{DataType, FieldRef, Fields};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, RowParser, SortField};
 use differential_dataflow::batcher::{Batcher, Extract};
-use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use differential_dataflow::trace::implementations::ord_neu::{OrdValBatch, OrdValBuilder};
+use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use differential_dataflow::trace::implementations::{BatchContainer, OffsetList};
 use serde::{Deserialize, Serialize};
 use timely::progress::Antichain;
@@ -92,7 +92,10 @@ impl Ends {
 impl Rows {
     /// Room for rows and their bytes.
     pub fn with_capacity(rows: usize, bytes: usize) -> Self {
-        Rows { bytes: Vec::with_capacity(bytes), ends: Ends::Small(Vec::with_capacity(rows)) }
+        Rows {
+            bytes: Vec::with_capacity(bytes),
+            ends: Ends::Small(Vec::with_capacity(rows)),
+        }
     }
 
     /// How many rows there are.
@@ -108,7 +111,11 @@ impl Rows {
     /// A row.
     #[inline]
     pub fn get(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.ends.get(index - 1) };
+        let start = if index == 0 {
+            0
+        } else {
+            self.ends.get(index - 1)
+        };
         &self.bytes[start..self.ends.get(index)]
     }
 
@@ -190,7 +197,11 @@ impl RowCodec {
     ///
     /// If a type has no row form.
     pub fn new<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Result<Self, ArrowError> {
-        Self::with_order(types.into_iter().map(|t| (t.clone(), SortOptions::default())))
+        Self::with_order(
+            types
+                .into_iter()
+                .map(|t| (t.clone(), SortOptions::default())),
+        )
     }
 
     /// A codec for columns each in its own order.
@@ -208,7 +219,11 @@ impl RowCodec {
         let width = fields.len();
         let converter = RowConverter::new(fields)?;
         let parser = converter.parser();
-        Ok(RowCodec { converter, parser, width })
+        Ok(RowCodec {
+            converter,
+            parser,
+            width,
+        })
     }
 
     /// A codec for the columns of a schema, ascending.
@@ -268,7 +283,8 @@ impl RowCodec {
         if self.width == 0 {
             return Ok(Vec::new());
         }
-        self.converter.convert_rows(rows.into_iter().map(|row| self.parser.parse(row)))
+        self.converter
+            .convert_rows(rows.into_iter().map(|row| self.parser.parse(row)))
     }
 }
 
@@ -281,7 +297,9 @@ pub fn hash(row: &[u8]) -> u64 {
 /// The hash that stands before a key's bytes.
 #[inline]
 pub fn key_hash(key: &[u8]) -> u64 {
-    let (hash, _) = key.split_first_chunk::<HASH_BYTES>().expect("a key begins with its hash");
+    let (hash, _) = key
+        .split_first_chunk::<HASH_BYTES>()
+        .expect("a key begins with its hash");
     u64::from_be_bytes(*hash)
 }
 
@@ -374,7 +392,8 @@ fn build_batch(chunks: &[Updates]) -> Option<Rc<RowBatch>> {
     let total = chunks.iter().map(|chunk| chunk.keys.len()).sum();
     let mut refs: Vec<UpdateRef> = Vec::with_capacity(total);
     for (chunk_number, chunk) in chunks.iter().enumerate() {
-        let chunk_number = u32::try_from(chunk_number).expect("an epoch has fewer than 2^32 chunks");
+        let chunk_number =
+            u32::try_from(chunk_number).expect("an epoch has fewer than 2^32 chunks");
         for index in 0..chunk.keys.len() {
             refs.push(UpdateRef {
                 hash: key_hash(chunk.keys.get(index)),
@@ -440,7 +459,12 @@ fn build_batch(chunks: &[Updates]) -> Option<Rc<RowBatch>> {
             storage.vals.offs.push_ref(storage.vals.vals.len());
         }
     }
-    (updates > 0).then(|| Rc::new(RowBatch { storage: builder.result, updates }))
+    (updates > 0).then(|| {
+        Rc::new(RowBatch {
+            storage: builder.result,
+            updates,
+        })
+    })
 }
 
 /// Drops a value's only update if it equals the update before it: an empty range of updates is

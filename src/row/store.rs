@@ -47,7 +47,10 @@ impl ByteStore {
         }
         let length = u32::try_from(bytes.len()).expect("a row is shorter than 4 GiB");
         self.dead += self.slots[slot].length as usize;
-        self.slots[slot] = Slot { start: self.bytes.len(), length };
+        self.slots[slot] = Slot {
+            start: self.bytes.len(),
+            length,
+        };
         self.bytes.extend_from_slice(bytes);
         if self.dead > COMPACT_FROM_BYTES && self.dead * 2 > self.bytes.len() {
             self.compact();

@@ -42,7 +42,9 @@ impl KeyTable {
     #[inline]
     pub fn find(&self, key: &[u8]) -> Option<usize> {
         let same = |slot: &u32| self.keys.get(*slot as usize) == key;
-        self.index.find(key_hash(key), same).map(|slot| *slot as usize)
+        self.index
+            .find(key_hash(key), same)
+            .map(|slot| *slot as usize)
     }
 
     /// The slot of a key, given out now if it had none; whether it is new.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, normalize_untrusted_str};
-use datafusion::sql::sqlparser::tokenizer::Location;
+use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 use super::Origin;
 use super::text::Text;
@@ -58,6 +58,24 @@ pub struct Fault {
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
+}
+
+/// A fault of a file that the caller knows.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub(super) span: Span,
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+impl Problem {
+    pub(super) fn new(span: Span, message: impl Into<String>, help: impl Into<String>) -> Problem {
+        Problem {
+            span,
+            message: message.into(),
+            help: help.into(),
+        }
+    }
 }
 
 /// Everything that is wrong with a script.
@@ -140,13 +158,19 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The candidate that `name` is most likely a misspelling of, if any is near enough: no more than
-/// one edit in three characters, letter case aside. Of equally near ones the first.
-pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+/// The candidate that `name` is most likely meant for, if any is near enough: one that is no more
+/// than one edit in three characters away, letter case aside; otherwise one that has all of its
+/// words, or of whose words it has all. Of equally near ones the first.
+pub fn near<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+) -> Option<String> {
     let folded = name.to_lowercase();
-    let allowed = (folded.chars().count() / 3).max(1);
-    candidates
-        .into_iter()
+    let letters = folded.chars().count();
+    let allowed = (letters / 3).max(1).min(letters.saturating_sub(1));
+    let candidates = candidates.into_iter();
+    let misspelt = candidates
+        .clone()
         .map(|candidate| {
             (
                 strsim::osa_distance(&folded, &candidate.to_lowercase()),
@@ -155,7 +179,17 @@ pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
         })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate.to_string())
+        .map(|(_, candidate)| candidate);
+    let has_words_of = |long: &str, short: &str| {
+        short
+            .split('_')
+            .all(|word| long.split('_').any(|other| other == word))
+    };
+    let mut partial = candidates.filter(|candidate| {
+        let candidate = candidate.to_lowercase();
+        has_words_of(&candidate, &folded) || has_words_of(&folded, &candidate)
+    });
+    misspelt.or_else(|| partial.next()).map(str::to_string)
 }
 
 /// A list of names for people, each in backquotes: `` `a`, `b` and `c` ``.

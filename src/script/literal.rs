@@ -9,6 +9,7 @@ use std::str::Chars;
 
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
+use super::fault::Problem;
 use super::reader::Name;
 
 /// A text, and where each of its characters stands in the file.
@@ -87,14 +88,6 @@ impl Places<'_> {
         }
         quote
     }
-}
-
-/// What is wrong inside a text, and where.
-#[derive(Debug)]
-pub(super) struct LiteralFault {
-    pub(super) span: Span,
-    pub(super) message: String,
-    pub(super) help: String,
 }
 
 /// A piece of a text: a bare word or one in double quotes.
@@ -177,7 +170,7 @@ impl<'a> Scanner<'a> {
 
     /// Passes over blanks, and takes a word, or anything in double quotes. A word ends before a
     /// blank or one of `,` `|` `.` `=` `"`.
-    pub(super) fn segment(&mut self, what: &str) -> Result<Segment, LiteralFault> {
+    pub(super) fn segment(&mut self, what: &str) -> Result<Segment, Problem> {
         if self.eat('"') {
             return self.quoted_segment();
         }
@@ -186,7 +179,7 @@ impl<'a> Scanner<'a> {
         if text.is_empty() {
             return Err(self.expected(
                 what,
-                "write it, in double quotes if it holds blanks or marks",
+                "write a name, in double quotes if it holds blanks or one of , | . =",
             ));
         }
         Ok(Segment {
@@ -197,7 +190,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes what follows an opening double quote, up to the closing one.
-    fn quoted_segment(&mut self) -> Result<Segment, LiteralFault> {
+    fn quoted_segment(&mut self) -> Result<Segment, Problem> {
         let start = self.at - 1;
         let mut text = String::new();
         while let Some(&letter) = self.letters.get(self.at) {
@@ -215,7 +208,7 @@ impl<'a> Scanner<'a> {
             }
             text.push(letter);
         }
-        Err(LiteralFault {
+        Err(Problem {
             span: self.literal.span_of(start..self.at),
             message: "a double quote is opened but not closed".to_string(),
             help: "write `\"` after the name".to_string(),
@@ -223,7 +216,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The fault that something else was expected at the next character.
-    pub(super) fn expected(&mut self, what: &str, help: &str) -> LiteralFault {
+    pub(super) fn expected(&mut self, what: &str, help: &str) -> Problem {
         let (found, span) = if self.at_end() {
             let last = self.at.saturating_sub(1);
             (
@@ -236,7 +229,7 @@ impl<'a> Scanner<'a> {
                 self.literal.span_of(self.at..self.at + 1),
             )
         };
-        LiteralFault {
+        Problem {
             span,
             message: format!("expected {what}, found {found}"),
             help: help.to_string(),

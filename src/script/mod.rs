@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 mod fault;
@@ -215,10 +214,11 @@ fn read_file<'a>(file: &'a SourceFile<'a>, program: &mut Program<'a>) {
         let mut reader = Reader::new(file, piece);
         let statement = statement::read(&mut reader);
         if !piece.closed && reader.faults.is_empty() {
+            let help = "write `;` after it".to_string();
             reader.fault(
                 reader.last_span(),
                 "`;` is missing after this statement",
-                None,
+                Some(help),
             );
         }
         program.faults.append(&mut reader.faults);
@@ -226,15 +226,9 @@ fn read_file<'a>(file: &'a SourceFile<'a>, program: &mut Program<'a>) {
             program.add(file, statement);
         }
     }
-    if let Some(error) = stopped {
+    if let Some(fault) = stopped {
         program.set_incomplete();
-        let help = "close what is opened here: a text with ', a name with \", a comment with */";
-        let end = Location::new(error.location.line, error.location.column + 1);
-        program.faults.push(file.fault(
-            Span::new(error.location, end),
-            error.message.trim_end_matches('.').to_lowercase(),
-            Some(help.to_string()),
-        ));
+        program.faults.push(fault);
     }
 }
 
@@ -280,7 +274,7 @@ impl View {
                 .max(1)
         } else {
             let relative = Span::new(self.within(span.start), self.within(span.end));
-            Text::new(&self.sql).length(relative)
+            Text::new(&self.sql).length_of_expression(relative)
         };
         Fault {
             origin: self.origin_of(span),

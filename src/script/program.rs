@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::fault::{Fault, listed, near};
+use super::fault::{Fault, Problem, listed, near};
 use super::order::order;
-use super::query::{self, Reference};
+use super::query::{self, Findings, Ignored, Reference};
 use super::reader::Name;
 use super::statement::{CommentStatement, CommentTarget, Statement, ViewStatement};
 use super::table::TableStatement;
@@ -130,18 +130,30 @@ impl<'a> Program<'a> {
         let mut faults = Vec::new();
         for draft in &self.views {
             let mut dependencies = Vec::new();
-            let references = match &draft.statement.query {
-                Some((query, _)) => query::references(query),
-                None => Vec::new(),
+            let findings = match &draft.statement.query {
+                Some((query, _)) => query::inspect(query),
+                None => Findings::default(),
             };
-            for reference in references {
-                match self.look_up(&reference) {
+            for Ignored { span, clause, help } in findings.ignored {
+                let message = format!("{clause} is not supported in a view");
+                faults.push(
+                    draft
+                        .file
+                        .fault(draft.place(span), message, Some(help.to_string())),
+                );
+            }
+            for reference in findings.references {
+                match self.look_up(&reference, &draft.statement.name.text) {
                     Ok(Some(Relation::View(view))) => {
                         dependencies.push(Dependency { view, reference });
                     }
                     Ok(_) => {}
-                    Err((message, help)) => {
-                        let span = draft.place(reference.span);
+                    Err(Problem {
+                        span,
+                        message,
+                        help,
+                    }) => {
+                        let span = draft.place(span);
                         faults.push(draft.file.fault(span, message, Some(help)));
                     }
                 }
@@ -152,25 +164,29 @@ impl<'a> Program<'a> {
         all
     }
 
-    /// What a reference stands for; nothing for a system view, or if that cannot be told. Otherwise
-    /// what is wrong with it, and what to write instead.
-    fn look_up(&self, reference: &Reference) -> Result<Option<Relation>, (String, String)> {
+    /// What a reference of the view `reader` stands for; nothing for a system view, or if that cannot
+    /// be told.
+    fn look_up(&self, reference: &Reference, reader: &str) -> Result<Option<Relation>, Problem> {
+        let problem = |message: String, help: String| Problem::new(reference.span, message, help);
+        if reference.file {
+            let help = "write CREATE TABLE for it, and on the command line --input table=path";
+            return Err(problem(
+                "a query does not read files".to_string(),
+                help.to_string(),
+            ));
+        }
         let written = reference
             .parts
             .iter()
             .map(|part| part.text.as_str())
             .collect::<Vec<_>>();
-        if reference.file {
-            let help = "write CREATE TABLE for it, and on the command line --input table=path";
-            return Err(("a query does not read files".to_string(), help.to_string()));
-        }
         match written.as_slice() {
             [name] => match self.names.get(*name) {
                 Some((relation, _)) => Ok(Some(*relation)),
                 None if self.incomplete => Ok(None),
-                None => Err((
+                None => Err(problem(
                     format!("there is no table or view `{name}`"),
-                    self.instead_of(name),
+                    self.instead_of(name, Some(reader)),
                 )),
             },
             [SYSTEM_SCHEMA, name] if SYSTEM_VIEWS.contains(name) => Ok(None),
@@ -182,34 +198,40 @@ impl<'a> Program<'a> {
                         listed(SYSTEM_VIEWS)
                     ),
                 };
-                Err((format!("there is no view `{SYSTEM_SCHEMA}.{name}`"), help))
+                Err(problem(
+                    format!("there is no view `{SYSTEM_SCHEMA}.{name}`"),
+                    help,
+                ))
             }
-            [.., name] => Err((
-                format!(
-                    "there is no schema `{}`",
-                    written[..written.len() - 1].join(".")
-                ),
+            [schema @ .., name] => Err(problem(
+                format!("there is no schema `{}`", schema.join(".")),
                 format!("write `{name}`: tables and views have no schema here"),
             )),
             [] => Ok(None),
         }
     }
 
-    /// What to write instead of a relation that does not exist.
-    fn instead_of(&self, name: &str) -> String {
+    /// What to write instead of a relation that does not exist, which `reader` reads.
+    fn instead_of(&self, name: &str, reader: Option<&str>) -> String {
         const SHOWN: usize = 12;
         if SYSTEM_VIEWS.contains(&name) {
             return format!("write `{SYSTEM_SCHEMA}.{name}`");
         }
-        if let Some(near) = near(name, self.names.keys().map(String::as_str)) {
+        let others = self.names.keys().map(String::as_str);
+        let others = others
+            .filter(|other| Some(*other) != reader)
+            .collect::<Vec<_>>();
+        if let Some(near) = near(name, others.iter().copied()) {
             return format!("write `{near}`");
         }
-        match self.names.len() {
+        match others.len() {
             0 => format!("create it: CREATE TABLE {name} (...)"),
-            1..=SHOWN => format!(
-                "create it, or read one of those that there are: {}",
-                listed(self.names.keys().map(String::as_str))
-            ),
+            1..=SHOWN => {
+                format!(
+                    "create it, or read one of those that there are: {}",
+                    listed(others)
+                )
+            }
             _ => format!("create it: CREATE TABLE {name} (...) or CREATE VIEW {name} AS ..."),
         }
     }
@@ -255,20 +277,29 @@ impl<'a> Program<'a> {
     /// Gives each comment to what it is about.
     fn attach_comments(&mut self) {
         for (file, comment) in std::mem::take(&mut self.comments) {
-            if let Err((span, message, help)) = self.attach(&comment) {
+            if let Err(Problem {
+                span,
+                message,
+                help,
+            }) = self.attach(&comment)
+            {
                 self.faults.push(file.fault(span, message, Some(help)));
             }
         }
     }
 
-    fn attach(&mut self, comment: &CommentStatement) -> Result<(), (Span, String, String)> {
+    fn attach(&mut self, comment: &CommentStatement) -> Result<(), Problem> {
         let name = &comment.name;
         let Some((relation, _)) = self.names.get(&name.text) else {
             if self.incomplete {
                 return Ok(());
             }
             let message = format!("there is no table or view `{}`", name.text);
-            return Err((name.span, message, self.instead_of(&name.text)));
+            return Err(Problem::new(
+                name.span,
+                message,
+                self.instead_of(&name.text, None),
+            ));
         };
         let slot = match (relation, &comment.column) {
             (Relation::Table(at), None) => {
@@ -299,10 +330,7 @@ impl<'a> Program<'a> {
 }
 
 /// Refuses a comment whose words say another kind of thing than the name stands for.
-fn check_target(
-    comment: &CommentStatement,
-    actual: CommentTarget,
-) -> Result<(), (Span, String, String)> {
+fn check_target(comment: &CommentStatement, actual: CommentTarget) -> Result<(), Problem> {
     if comment.target == actual {
         return Ok(());
     }
@@ -314,29 +342,19 @@ fn check_target(
     };
     let name = &comment.name;
     let message = format!("`{}` is {kind}", name.text);
-    Err((
-        name.span,
-        message,
-        format!("write COMMENT ON {words} {}", name.text),
-    ))
+    let help = format!("write COMMENT ON {words} {}", name.text);
+    Err(Problem::new(name.span, message, help))
 }
 
-fn second_comment(comment: &CommentStatement) -> (Span, String, String) {
+fn second_comment(comment: &CommentStatement) -> Problem {
     let named = comment.column.as_ref().unwrap_or(&comment.name);
     let message = format!("`{}` has a comment already", named.text);
-    (
-        named.span,
-        message,
-        "leave one of the comments out".to_string(),
-    )
+    Problem::new(named.span, message, "leave one of the comments out")
 }
 
 impl TableStatement {
     /// Where a column's comment is kept; nothing if the column may be one that could not be read.
-    fn column_comment(
-        &mut self,
-        name: &Name,
-    ) -> Result<Option<&mut Option<String>>, (Span, String, String)> {
+    fn column_comment(&mut self, name: &Name) -> Result<Option<&mut Option<String>>, Problem> {
         let position = self
             .table
             .columns
@@ -347,7 +365,11 @@ impl TableStatement {
             None if !self.complete => Ok(None),
             None => {
                 let message = format!("table `{}` has no column `{}`", self.table.name, name.text);
-                Err((name.span, message, self.instead_of_column(&name.text)))
+                Err(Problem::new(
+                    name.span,
+                    message,
+                    self.instead_of_column(&name.text),
+                ))
             }
         }
     }
@@ -372,11 +394,7 @@ impl Draft<'_> {
     }
 
     /// Keeps a comment on a column, which must exist as far as the query's text tells.
-    fn comment_on(
-        &mut self,
-        comment: &CommentStatement,
-        column: &Name,
-    ) -> Result<(), (Span, String, String)> {
+    fn comment_on(&mut self, comment: &CommentStatement, column: &Name) -> Result<(), Problem> {
         let given = &self.statement.column_names;
         let names = if given.is_empty() {
             self.statement
@@ -396,7 +414,7 @@ impl Draft<'_> {
             };
             let view = &self.statement.name.text;
             let message = format!("view `{view}` has no column `{}`", column.text);
-            return Err((column.span, message, help));
+            return Err(Problem::new(column.span, message, help));
         }
         let Some(text) = &comment.text else {
             return Ok(());

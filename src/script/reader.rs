@@ -13,6 +13,10 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan
 use super::fault::Fault;
 use super::text::{DIALECT, Piece, SourceFile};
 
+/// How many operators a query may have. A chain of operators is a tree as deep as the chain is long,
+/// and it is walked by recursion.
+const MAX_OPERATORS: usize = 1_000;
+
 /// A fault has been noted, and what was being read cannot be made sense of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stop;
@@ -256,6 +260,19 @@ impl<'a> Reader<'a> {
 
     /// Takes a query.
     pub(super) fn query(&mut self) -> Result<Box<Query>, Stop> {
+        let rest = self.tokens.get(self.parser.index()..).unwrap_or_default();
+        if let Some(operator) = rest
+            .iter()
+            .filter(|token| joins(&token.token))
+            .nth(MAX_OPERATORS)
+        {
+            let help = "give parts of it names of their own with CREATE VIEW, or write IN (...)";
+            return Err(self.stop(
+                operator.span,
+                format!("a query has at most {MAX_OPERATORS} operators"),
+                Some(help.to_string()),
+            ));
+        }
         self.parser
             .parse_query()
             .map_err(|error| self.syntax(&error))
@@ -299,23 +316,19 @@ impl<'a> Reader<'a> {
             None if text.ends_with("found: EOF") => self.end(),
             None => self.last_span(),
         };
-        let help = self.after(span);
+        let wants_name = text.contains("identifier");
+        let help = place.and_then(|_| self.after(span, wants_name));
         self.stop(span, reworded(text), help)
     }
 
     /// Help with a syntax fault, by what stands at the place where reading failed.
-    fn after(&self, span: Span) -> Option<String> {
+    fn after(&self, span: Span, wants_name: bool) -> Option<String> {
         let at = self.tokens.iter().position(|token| token.span == span)?;
-        let Token::Word(word) = &self.tokens[at].token else {
-            return match (
-                at.checked_sub(1).map(|before| &self.tokens[before].token),
-                at,
-            ) {
-                (Some(Token::Comma), _) => Some("leave out the comma before it".to_string()),
-                _ => None,
-            };
-        };
         let before = at.checked_sub(1).map(|before| &self.tokens[before].token);
+        let Token::Word(word) = &self.tokens[at].token else {
+            let comma = before == Some(&Token::Comma);
+            return comma.then(|| "leave out the comma before it".to_string());
+        };
         match word.keyword {
             Keyword::FROM | Keyword::WHERE | Keyword::GROUP | Keyword::ORDER
                 if before == Some(&Token::Comma) =>
@@ -323,12 +336,25 @@ impl<'a> Reader<'a> {
                 Some("leave out the comma before it".to_string())
             }
             Keyword::CREATE => Some("end the statement before it with `;`".to_string()),
-            Keyword::NoKeyword => None,
-            _ => Some(format!(
+            keyword if keyword != Keyword::NoKeyword && wants_name => Some(format!(
                 "`{0}` is a word of SQL; if it is meant as a name, write \"{0}\" in double quotes",
                 word.value
             )),
+            _ => None,
         }
+    }
+}
+
+/// Whether a token joins two operands, or two queries, to one.
+fn joins(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::AND | Keyword::OR | Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT
+        ),
+        Token::Number(..) | Token::SingleQuotedString(_) => false,
+        Token::Comma | Token::Period | Token::LParen | Token::RParen => false,
+        _ => true,
     }
 }
 
@@ -358,6 +384,12 @@ fn reworded(text: &str) -> String {
         return letters.next().map_or_else(String::new, |first| {
             first.to_lowercase().chain(letters).collect::<String>()
         });
+    };
+    let mark = expected.chars().all(|letter| letter.is_ascii_punctuation());
+    let expected = if mark {
+        format!("`{expected}`")
+    } else {
+        expected.to_string()
     };
     match found {
         "EOF" => format!("expected {expected}, found the end of the statement"),

@@ -180,7 +180,8 @@ fn view_body(reader: &mut Reader, view: &mut ViewStatement) -> Result<(), Stop> 
     if !reader.at_end() {
         let help = match reader.peek_word(0).as_deref() {
             Some("WITH") => "write WITH (...) before AS",
-            _ => "end the query with `;`",
+            Some("CREATE" | "COMMENT" | "SELECT" | "INSERT" | "DROP") => "end the query with `;`",
+            _ => "a comma or an operator may be missing before it",
         };
         return Err(reader.expected("the end of the query", Some(help.to_string())));
     }

@@ -124,13 +124,15 @@ fn elements(
 ) -> Result<(), Stop> {
     loop {
         if element(reader, statement, key).is_err() {
+            statement.complete = false;
             reader.skip_element();
         }
         if reader.eat(&Token::RParen) {
             return Ok(());
         }
         if !reader.eat(&Token::Comma) {
-            return Err(reader.expected("`,` or `)` after a column", None));
+            let help = "close the list of columns with `)`".to_string();
+            return Err(reader.expected("`,` or `)` after a column", Some(help)));
         }
     }
 }
@@ -152,7 +154,7 @@ fn constraint(reader: &mut Reader, key: &mut Key, start: Span) -> Result<(), Sto
         reader.name("the constraint's name")?;
     }
     if !reader.eat_words(&[Keyword::PRIMARY, Keyword::KEY]) {
-        return Err(refuse_clause(reader, start));
+        return refuse_clause(reader, start);
     }
     let span = reader.span_since(start);
     reader.expect(&Token::LParen)?;
@@ -189,13 +191,7 @@ fn add_key(reader: &mut Reader, key: &mut Key, columns: Vec<Name>, span: Span) {
 }
 
 fn column(reader: &mut Reader, statement: &mut TableStatement, key: &mut Key) -> Result<(), Stop> {
-    let name = match reader.name("a column's name") {
-        Ok(name) => name,
-        Err(stop) => {
-            statement.complete = false;
-            return Err(stop);
-        }
-    };
+    let name = reader.name("a column's name")?;
     if statement
         .table
         .columns
@@ -257,7 +253,7 @@ fn column_options(
         } else if matches!(reader.peek(), None | Some(Token::Comma | Token::RParen)) {
             break;
         } else {
-            return Err(refuse_clause(reader, start));
+            return refuse_clause(reader, start);
         }
     }
     if said_null && !column.nullable {
@@ -274,8 +270,8 @@ fn column_options(
     Ok(())
 }
 
-/// Notes a clause that tables of other systems have.
-fn refuse_clause(reader: &mut Reader, start: Span) -> Stop {
+/// Notes a clause that tables of other systems have, and passes over the rest of its element.
+fn refuse_clause(reader: &mut Reader, start: Span) -> Result<(), Stop> {
     let help = match reader.peek_word(0).as_deref() {
         Some("FOREIGN" | "REFERENCES") => {
             "leave it out: events arrive in any order, so a row may come before the one it refers \
@@ -302,17 +298,22 @@ fn refuse_clause(reader: &mut Reader, start: Span) -> Stop {
         Some("LIKE") => "write the columns out",
         _ => {
             let what = "`,`, `)`, `NOT NULL`, `PRIMARY KEY` or `COMMENT`";
-            return reader.expected(what, None);
+            let help = match reader.peek() {
+                Some(Token::Word(_)) => Some("write a comma before the next column".to_string()),
+                _ => None,
+            };
+            return Err(reader.expected(what, help));
         }
     };
-    let clause = reader.peek_word(0).unwrap_or_default();
+    let mut clause = reader.peek_word(0).unwrap_or_default();
     reader.advance();
-    let span = reader.span_since(start);
-    reader.stop(
-        span,
-        format!("{clause} is not supported"),
-        Some(help.to_string()),
-    )
+    if clause == "FOREIGN" && reader.eat_word(Keyword::KEY) {
+        clause.push_str(" KEY");
+    }
+    let message = format!("{clause} is not supported in a table");
+    reader.fault(reader.span_since(start), message, Some(help.to_string()));
+    reader.skip_element();
+    Ok(())
 }
 
 /// Resolves the primary key's columns, none of which may be null.

@@ -6,8 +6,8 @@
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::fault::{listed, near};
-use super::literal::{Literal, LiteralFault, Scanner};
+use super::fault::{Problem, listed, near};
+use super::literal::{Literal, Scanner};
 use super::options::{self, Setting};
 use super::reader::{Name, Reader};
 use super::table::TableStatement;
@@ -63,8 +63,8 @@ pub(super) fn apply(reader: &mut Reader, statement: &mut TableStatement, setting
     }
 }
 
-fn note(reader: &mut Reader, fault: LiteralFault) {
-    reader.fault(fault.span, fault.message, Some(fault.help));
+fn note(reader: &mut Reader, problem: Problem) {
+    reader.fault(problem.span, problem.message, Some(problem.help));
 }
 
 /// The one column that an option names.
@@ -213,9 +213,9 @@ fn horizon(
 }
 
 /// A length of time in milliseconds: `7 days`, `1 day 12 hours`, `90s`.
-fn duration_ms(value: &Literal) -> Result<u64, LiteralFault> {
+fn duration_ms(value: &Literal) -> Result<u64, Problem> {
     const HELP: &str = "write it like '7 days', '12 hours' or '90 seconds'";
-    let whole = |message: &str, help: &str| LiteralFault {
+    let whole = |message: &str, help: &str| Problem {
         span: value.span,
         message: message.to_string(),
         help: help.to_string(),
@@ -255,7 +255,7 @@ fn duration_ms(value: &Literal) -> Result<u64, LiteralFault> {
     }
 }
 
-fn unit_ms(unit: &str, span: Span) -> Result<u64, LiteralFault> {
+fn unit_ms(unit: &str, span: Span) -> Result<u64, Problem> {
     let folded = unit.to_lowercase();
     let known = SPANS
         .iter()
@@ -273,7 +273,7 @@ fn unit_ms(unit: &str, span: Span) -> Result<u64, LiteralFault> {
         (Some(near), _) => format!("write {near}"),
         (None, _) => format!("the units are {}", listed(long)),
     };
-    Err(LiteralFault {
+    Err(Problem {
         span,
         message: format!("`{unit}` is no unit of time"),
         help,
@@ -296,8 +296,8 @@ fn time_unit(reader: &mut Reader, statement: &mut TableStatement, value: &Litera
     }
 }
 
-const FIELDS_HELP: &str = "write 'column = field, column = outer.inner | other'; a field's name stands in double quotes \
-     if it holds blanks or one of , | . =";
+const FIELDS_HELP: &str = "write 'column = field, column = outer.inner | other'; a field's name \
+                           stands in double quotes if it holds blanks or one of , | . =";
 
 fn fields(reader: &mut Reader, statement: &mut TableStatement, value: &Literal) {
     let mut scanner = Scanner::new(value);
@@ -330,7 +330,7 @@ fn fields(reader: &mut Reader, statement: &mut TableStatement, value: &Literal) 
 }
 
 /// Reads `column = path | path ...`.
-fn field(scanner: &mut Scanner) -> Result<(Name, Vec<Vec<String>>), LiteralFault> {
+fn field(scanner: &mut Scanner) -> Result<(Name, Vec<Vec<String>>), Problem> {
     let column = scanner.segment("a column's name")?.name();
     if !scanner.eat('=') {
         return Err(scanner.expected("`=`", FIELDS_HELP));

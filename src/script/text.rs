@@ -71,6 +71,27 @@ impl<'a> Text<'a> {
     pub(super) fn length(&self, span: Span) -> usize {
         self.slice(span).chars().count().max(1)
     }
+
+    /// How many characters an expression covers. The parser's spans of calls leave out the closing
+    /// parenthesis; it is counted.
+    pub(super) fn length_of_expression(&self, span: Span) -> usize {
+        let range = self.range(span);
+        let (inside, after) = (&self.text[range.clone()], &self.text[range.end..]);
+        let count = |letter| inside.matches(letter).count();
+        let open = count('(').saturating_sub(count(')'));
+        let mut length = inside.chars().count();
+        let closing = after
+            .char_indices()
+            .filter(|(_, letter)| !letter.is_whitespace());
+        if let Some((byte, _)) = closing
+            .take_while(|(_, letter)| *letter == ')')
+            .take(open)
+            .last()
+        {
+            length += after[..=byte].chars().count();
+        }
+        length.max(1)
+    }
 }
 
 /// A script file.
@@ -120,18 +141,41 @@ impl<'a> SourceFile<'a> {
         }
     }
 
-    /// The statements, and what stopped the tokenizer if it did not reach the end.
-    pub(super) fn pieces(&self) -> (Vec<Piece>, Option<TokenizerError>) {
+    /// The statements, and the fault at which the tokenizer stopped if it did not reach the end.
+    pub(super) fn pieces(&self) -> (Vec<Piece>, Option<Fault>) {
         let mut tokens = Vec::new();
-        let stopped =
-            Tokenizer::new(&DIALECT, self.text.text).tokenize_with_location_into_buf(&mut tokens);
+        let stopped = Tokenizer::new(&DIALECT, self.text.text)
+            .tokenize_with_location_into_buf(&mut tokens)
+            .map_err(|error| {
+                let start = tokens
+                    .last()
+                    .map_or(Location::new(1, 1), |token| token.span.end);
+                self.unreadable(&error, start)
+            });
         tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
         let mut pieces = split(tokens);
         if stopped.is_err() && pieces.last().is_some_and(|piece| !piece.tokens.is_empty()) {
             pieces.pop();
         }
         pieces.retain(|piece| !piece.tokens.is_empty());
+        for piece in pieces
+            .iter_mut()
+            .filter(|piece| creates_table(&piece.tokens))
+        {
+            piece.tokens = split_angles(std::mem::take(&mut piece.tokens));
+        }
         (pieces, stopped.err())
+    }
+
+    /// The fault of a token that begins at `start` and cannot be read. One that never ends is shown
+    /// where it begins.
+    fn unreadable(&self, error: &TokenizerError, start: Location) -> Fault {
+        let endless = self.text.offset(error.location) == self.text.text.len();
+        let at = if endless { start } else { error.location };
+        let span = Span::new(at, Location::new(at.line, at.column + 1));
+        let help = "close what is opened here: a text with ', a name with \", a comment with */";
+        let message = error.message.trim_end_matches('.').to_lowercase();
+        self.fault(span, message, Some(help.to_string()))
     }
 }
 
@@ -182,4 +226,29 @@ fn begins_statement(tokens: &[TokenWithSpan], at: usize) -> bool {
             Keyword::COMMENT => keyword(at + 1) == Keyword::ON,
             _ => false,
         }
+}
+
+fn creates_table(tokens: &[TokenWithSpan]) -> bool {
+    let mut words = tokens.iter().map_while(|token| match &token.token {
+        Token::Word(word) => Some(word.keyword),
+        _ => None,
+    });
+    words.next() == Some(Keyword::CREATE) && words.any(|word| word == Keyword::TABLE)
+}
+
+/// Makes two tokens of each `>>`. In `STRUCT<a ARRAY<TEXT>>[]` the parser would otherwise take the
+/// `[]` for the inner type's.
+fn split_angles(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut split = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        if token.token == Token::ShiftRight {
+            let Span { start, end } = token.span;
+            let middle = Location::new(start.line, start.column + 1);
+            split.push(TokenWithSpan::new(Token::Gt, Span::new(start, middle)));
+            split.push(TokenWithSpan::new(Token::Gt, Span::new(middle, end)));
+        } else {
+            split.push(token);
+        }
+    }
+    split
 }

@@ -1,7 +1,8 @@
 //! The types of columns.
 //!
 //! SQL types flow in; Arrow types flow out. The spellings are those that DataFusion's planner maps
-//! to the same Arrow types in a CAST, so that a column and a cast agree.
+//! to the same Arrow types in a CAST, so that a column and a cast agree. An array is written
+//! `type[]` or `ARRAY<type>`, a structure `STRUCT<name type, ...>`; both nest.
 
 use std::sync::Arc;
 

@@ -135,6 +135,14 @@ fn finite() -> impl Strategy<Value = f64> {
     ]
 }
 
+/// Doubles whose half ulps are normal doubles.
+fn ordinary() -> impl Strategy<Value = f64> {
+    (100u64..1_990, 0u64..1 << 52, any::<bool>()).prop_map(|(exponent, fraction, negative)| {
+        let value = f64::from_bits(exponent << 52 | fraction);
+        if negative { -value } else { value }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -158,8 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn ties_go_to_even(value in finite(), up in any::<bool>(), nudge in finite()) {
-        prop_assume!(value.is_normal() && value.abs() > 1e-280 && value.abs() < 1e300);
+    fn ties_go_to_even(value in ordinary(), up in any::<bool>(), nudge in finite()) {
         let ulp = (value.next_up() - value).min(value - value.next_down());
         let half = if up { ulp / 2.0 } else { -ulp / 2.0 };
         for values in [vec![value, half], vec![half, nudge, value, -nudge]] {
@@ -172,7 +179,7 @@ proptest! {
     fn order_partition_and_retractions_leave_no_trace(
         (values, shuffled) in prop::collection::vec(finite(), 0..40)
             .prop_flat_map(|values| (Just(values.clone()), Just(values).prop_shuffle())),
-        strangers in prop::collection::vec((finite(), any::<i64>()), 0..10),
+        strangers in prop::collection::vec((finite(), -i64::MAX..i64::MAX), 0..10),
         at in 0usize..40,
     ) {
         let expected = sum_of(&values);
@@ -184,10 +191,9 @@ proptest! {
         }
         sum.merge(&sum_of(left));
         for (stranger, times) in &strangers {
-            sum.add(*stranger, times.wrapping_neg());
+            sum.add(*stranger, -times);
             sum.add_product(*stranger, -3.7, *times);
         }
-        prop_assume!(strangers.iter().all(|(_, times)| *times != i64::MIN));
         prop_assert_eq!(&sum, &expected);
         prop_assert_eq!(sum.to_f64().to_bits(), expected.to_f64().to_bits());
         for value in &values {
@@ -225,7 +231,7 @@ proptest! {
 #[test]
 fn a_window_that_overflows_stays_exact() {
     let mut sum = ExactSum::default();
-    let value = 2f64.powi(34).next_down();
+    let value = 2f64.powi(43).next_down();
     let mut reference = Reference::zero();
     for _ in 0..2_000 {
         sum.add(value, 1_000);

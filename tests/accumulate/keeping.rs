@@ -291,24 +291,39 @@ fn a_filter_that_was_not_evaluated_is_an_error() {
 }
 
 #[test]
-fn sliced_columns_are_read_from_their_start() {
-    let rows: Vec<Row> = (0..200)
+fn long_and_sliced_batches_are_their_rows() {
+    let rows: Vec<Row> = (0..400)
         .map(|i| {
-            let some = i % 3 != 0;
+            // Long runs with and without nulls, and both mixed.
+            let some = (130..280).contains(&i) || (i % 3 != 0 && i < 350);
+            let number = some.then_some(i);
             (
-                some.then_some(i),
-                some.then_some(i.into()),
-                some.then_some(i as f64),
-                Some(i % 2 == 0),
+                number,
+                number.map(i128::from),
+                number.map(|n| n as f64),
+                Some((140..270).contains(&i) || i % 2 == 0),
             )
         })
         .collect();
-    let sliced: Vec<ArrayRef> = columns(&rows)
-        .iter()
-        .map(|array| array.slice(67, 70))
-        .collect();
-    let groups: Vec<usize> = (0..70).map(|i| i % 5).collect();
-    let (_, from_slice) = accumulate(&aggregates(), &sliced, &groups, None, 5);
-    let (_, expected) = accumulate(&aggregates(), &columns(&rows[67..137]), &groups, None, 5);
-    assert_eq!(from_slice, expected);
+    let (start, length) = (3, 390);
+    let columns = columns(&rows);
+    let slice = |start, length| -> Vec<ArrayRef> {
+        columns
+            .iter()
+            .map(|array| array.slice(start, length))
+            .collect()
+    };
+    let groups: Vec<usize> = (0..length).map(|row| row % 5).collect();
+    let diffs: Vec<i64> = (0..length as i64).map(|row| row % 4 - 1).collect();
+    for diffs in [None, Some(&diffs[..])] {
+        let (_, at_once) = accumulate(&aggregates(), &slice(start, length), &groups, diffs, 5);
+        let mut one_by_one = layout(&aggregates()).new_accumulators();
+        one_by_one.resize(5);
+        for (row, group) in groups.iter().enumerate() {
+            let diff = diffs.map(|diffs| &diffs[row..=row]);
+            let (_, one) = accumulate(&aggregates(), &slice(start + row, 1), &[0], diff, 1);
+            one_by_one.merge(&one, [(0, *group)].into_iter());
+        }
+        assert_eq!(at_once, one_by_one);
+    }
 }

@@ -418,7 +418,7 @@ impl Rest {
             .binary_search_by_key(&position, |(position, _)| *position)
         {
             Ok(found) => {
-                self.digits[found].1 += digit;
+                self.digits[found].1 = self.digits[found].1.wrapping_add(digit);
                 if self.digits[found].1 == 0 {
                     self.digits.remove(found);
                 }
