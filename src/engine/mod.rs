@@ -58,7 +58,7 @@ impl Default for Config {
 
 /// Big enough that a group's changes are mostly added up before they are sent, small enough that
 /// an epoch's rows are a small part of the memory.
-const DEFAULT_EPOCH_BLOCKS: u64 = 64;
+const DEFAULT_EPOCH_BLOCKS: u64 = 256;
 
 /// How far a replay is, and whether it shall stop.
 #[derive(Debug, Default)]
