@@ -19,15 +19,18 @@ mod aggregate;
 mod building;
 mod check;
 mod cte;
+mod eager;
 pub mod explain;
 mod graph;
 mod join;
 mod lower;
+mod nameless;
 mod numbering;
 mod program;
 mod refuse;
 mod session;
 mod state;
+mod subquery;
 mod text;
 mod tidy;
 mod unnest;
@@ -218,7 +221,7 @@ pub struct Aggregate {
 }
 
 /// An expression to sort by.
-#[derive(Debug, Clone, Eq, Hash)]
+#[derive(Debug, Clone, Eq)]
 pub struct SortKey {
     /// What to compare.
     pub expr: Arc<dyn PhysicalExpr>,
@@ -226,10 +229,17 @@ pub struct SortKey {
     pub options: SortOptions,
 }
 
-// By hand: the derived form would move the expression out of its field.
+// By hand: the derived forms would move the expression out of its field.
 impl PartialEq for SortKey {
     fn eq(&self, other: &Self) -> bool {
         self.expr.eq(&other.expr) && self.options == other.options
+    }
+}
+
+impl std::hash::Hash for SortKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.expr.hash(state);
+        self.options.hash(state);
     }
 }
 
