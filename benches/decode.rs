@@ -22,8 +22,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 7;
 const BLOCK_BYTES: usize = 1 << 20;
-const NAMES: [&str; 7] =
-    ["event", "user_id", "product_id", "category", "price", "quantity", "timestamp"];
+const NAMES: [&str; 7] = [
+    "event",
+    "user_id",
+    "product_id",
+    "category",
+    "price",
+    "quantity",
+    "timestamp",
+];
 /// The wanted columns of each figure.
 const WANTED: [(&str, &[usize]); 5] = [
     ("2 columns (category, price)", &[3, 4]),
@@ -34,13 +41,19 @@ const WANTED: [(&str, &[usize]); 5] = [
 ];
 
 fn main() {
-    let number = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
+    let number = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse().ok());
     let rows: usize = number.unwrap_or(1_000_000);
     let (json, csv) = texts(rows);
-    let csv_options = CsvOptions { header: false, ..CsvOptions::default() };
-    for (name, format, text) in
-        [("JSON lines", Format::Json, json), ("CSV", Format::Csv(csv_options), csv)]
-    {
+    let csv_options = CsvOptions {
+        header: false,
+        ..CsvOptions::default()
+    };
+    for (name, format, text) in [
+        ("JSON lines", Format::Json, json),
+        ("CSV", Format::Csv(csv_options), csv),
+    ] {
         println!("{name}: {rows} rows of {} bytes", text.len() / rows);
         let limit = rate(rows, || {
             // Summing the places keeps memchr from merely counting.
@@ -74,11 +87,18 @@ fn texts(rows: usize) -> (Vec<u8>, Vec<u8>) {
         let user = random.random_range(0..100_000);
         let product = random.random_range(0..10_000);
         let category = format!("category_{:02}", product % 100);
-        let price = format!("{}.{:02}", random.random_range(1..500), random.random_range(0..100));
+        let price = format!(
+            "{}.{:02}",
+            random.random_range(1..500),
+            random.random_range(0..100)
+        );
         let quantity = random.random_range(1..5);
         let second = row % 60;
         let (minute, hour) = (row / 60 % 60, row / 3600 % 24);
-        let at = format!("2024-03-{:02}T{hour:02}:{minute:02}:{second:02}Z", 1 + row / 86_400 % 28);
+        let at = format!(
+            "2024-03-{:02}T{hour:02}:{minute:02}:{second:02}Z",
+            1 + row / 86_400 % 28
+        );
         let written = writeln!(
             json,
             "{{\"event\":\"{event}\",\"user_id\":\"u{user}\",\"product_id\":\"p{product}\",\
@@ -86,8 +106,10 @@ fn texts(rows: usize) -> (Vec<u8>, Vec<u8>) {
              \"timestamp\":\"{at}\"}}"
         );
         written.expect("writing to memory works");
-        let written =
-            writeln!(csv, "{event},u{user},p{product},{category},{price},{quantity},{at}");
+        let written = writeln!(
+            csv,
+            "{event},u{user},p{product},{category},{price},{quantity},{at}"
+        );
         written.expect("writing to memory works");
     }
     (json.into_bytes(), csv.into_bytes())
@@ -114,7 +136,10 @@ fn table() -> Table {
         name: "events".to_owned(),
         columns: NAMES.into_iter().zip(types).map(column).collect(),
         primary_key: Vec::new(),
-        options: TableOptions { event_time: Some(6), ..TableOptions::default() },
+        options: TableOptions {
+            event_time: Some(6),
+            ..TableOptions::default()
+        },
         comment: None,
         origin: Default::default(),
     }

@@ -21,7 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, BooleanBufferBuilder, NullBufferBuilder,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, BooleanBufferBuilder, NullBufferBuilder,
     PrimitiveArray, StringBuilder,
 };
 use arrow::datatypes::{
@@ -79,11 +79,11 @@ pub(super) trait Column: Send {
 
     /// Adds a value a row; tells the rows whose values do not fit.
     fn extend(&mut self, cells: &Cells<'_>, refuse: &mut dyn FnMut(usize, Box<Fault>)) {
-        for (row, value) in cells.iter().enumerate() {
+        cells.for_each(|row, value| {
             if let Err(fault) = self.append(value) {
                 refuse(row, fault);
             }
-        }
+        });
     }
 }
 
@@ -211,6 +211,11 @@ fn trimmed<'a>(value: &Value<'a>) -> &'a [u8] {
     }
 }
 
+/// Room for as much as a length and some more.
+fn spacious(length: usize) -> usize {
+    length + length / 16
+}
+
 struct Text {
     builder: StringBuilder,
     absent: Absent,
@@ -238,7 +243,11 @@ impl Column for Text {
     }
 
     fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.builder.finish())
+        let array = self.builder.finish();
+        // The next block is most likely of the same kind.
+        let bytes = array.value_data().len();
+        self.builder = StringBuilder::with_capacity(spacious(array.len()), spacious(bytes));
+        Arc::new(array)
     }
 }
 
@@ -377,7 +386,7 @@ impl<R: Reader> Column for Primitive<R> {
 
     fn finish(&mut self) -> ArrayRef {
         let values = std::mem::take(&mut self.values);
-        self.values.reserve(values.len());
+        self.values.reserve(spacious(values.len()));
         let array = PrimitiveArray::<R::Arrow>::new(values.into(), self.nulls.finish());
         Arc::new(array.with_data_type(self.data_type.clone()))
     }
@@ -403,13 +412,13 @@ impl<T> Default for Whole<T> {
 impl<T> Reader for Whole<T>
 where
     T: ArrowPrimitiveType,
-    T::Native: TryFrom<i128>,
+    T::Native: TryFrom<i64>,
 {
     type Arrow = T;
 
     #[inline]
     fn read(&self, value: &Value<'_>) -> Result<T::Native, Problem> {
-        let whole = number::scaled(numeric(value)?, 0)?;
+        let whole = number::scaled_short(numeric(value)?, 0)?;
         T::Native::try_from(whole).map_err(|_| Problem::OutOfRange)
     }
 }
@@ -505,7 +514,7 @@ impl Reader for Timestamp {
             TimeUnit::Microseconds => 3,
             TimeUnit::Nanoseconds => 0,
         };
-        i64::try_from(number::scaled(text, scale)?).map_err(|_| Problem::OutOfRange)
+        number::scaled_short(text, scale)
     }
 
     fn moment(&self, nanos: i64) -> Option<i64> {
