@@ -13,6 +13,7 @@
 
 mod column;
 mod csv;
+mod fault;
 mod json;
 mod nested;
 mod number;
@@ -276,7 +277,7 @@ impl Task {
                 DecodeError::UnsupportedType {
                     table: self.table.name.clone(),
                     column: field.name().clone(),
-                    data_type: column::sql_type(field.data_type()).into_owned(),
+                    data_type: fault::sql_type(field.data_type()).into_owned(),
                 }
             })
         };

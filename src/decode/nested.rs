@@ -13,7 +13,8 @@ use arrow::datatypes::{DataType, FieldRef, Fields};
 use serde::de::IgnoredAny;
 use smallvec::SmallVec;
 
-use super::column::{Absent, Column, Context, Fault, absent_fault, column, fault};
+use super::column::{Absent, Column, Context, column};
+use super::fault::{Fault, absent_fault, fault};
 use super::json::scan;
 use super::number::Problem;
 use super::slot::{Kind, Value};

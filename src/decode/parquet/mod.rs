@@ -19,7 +19,8 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 
-use super::column::{Absent, Context, absent_fault, column, sql_type};
+use super::column::{Absent, Context, column};
+use super::fault::{absent_fault, sql_type};
 use super::slot::{Kind, Value};
 use super::text::newest_event_time;
 use super::wanted::Wanted;
