@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tillrace::decode::Decoder;
@@ -55,27 +55,53 @@ fn main() {
         ("CSV", Format::Csv(csv_options), csv),
     ] {
         println!("{name}: {rows} rows of {} bytes", text.len() / rows);
-        let limit = rate(rows, || {
-            // Summing the places keeps memchr from merely counting.
-            let ends = memchr::memchr_iter(b'\n', black_box(&text));
-            black_box(ends.fold(0, |sum: usize, end| sum.wrapping_add(end)));
-        });
+        let limit = line_end_rate(&text);
         report("memchr of line ends", limit, limit, text.len() / rows);
-        let blocks = blocks(&text);
-        let input = OpenInput::pushed("memory", "events", format);
         for (wanted, columns) in WANTED {
-            let table = table();
-            let mut decoder = Decoder::new(&table, columns, &input, 0).expect("decodable");
-            let rate = rate(rows, || {
-                let mut decoded = 0;
-                for block in &blocks {
-                    decoded += decoder.decode(block).expect("decodable").batch.num_rows();
-                }
-                assert_eq!(decoded, rows);
-            });
+            let rate = decode_rate(&table(), columns, &format, &text);
             report(wanted, rate, limit, text.len() / rows);
         }
     }
+    let text = orders(rows / 4);
+    println!(
+        "JSON lines with lists: {} rows of {} bytes",
+        rows / 4,
+        text.len() / (rows / 4)
+    );
+    let limit = line_end_rate(&text);
+    report("memchr of line ends", limit, limit, text.len() / (rows / 4));
+    let rate = decode_rate(&orders_table(), &[0, 1], &Format::Json, &text);
+    report(
+        "order_id, items[] of three fields",
+        rate,
+        limit,
+        text.len() / (rows / 4),
+    );
+}
+
+/// Lines a second that memchr finds.
+fn line_end_rate(text: &[u8]) -> f64 {
+    let lines = memchr::memchr_iter(b'\n', text).count();
+    rate(lines, || {
+        // Summing the places keeps memchr from merely counting.
+        let ends = memchr::memchr_iter(b'\n', black_box(text));
+        black_box(ends.fold(0, |sum: usize, end| sum.wrapping_add(end)));
+    })
+}
+
+/// Rows a second that are decoded.
+fn decode_rate(table: &Table, columns: &[usize], format: &Format, text: &[u8]) -> f64 {
+    let rows = memchr::memchr_iter(b'\n', text).count();
+    let blocks = blocks(text);
+    let input = OpenInput::pushed("memory", &table.name, format.clone());
+    let mut decoder = Decoder::new(table, columns, &input, 0).expect("decodable");
+    rate(rows, || {
+        let mut decoded = 0;
+        for block in &blocks {
+            decoded += decoder.decode(block).expect("decodable").batch.num_rows();
+        }
+        assert_eq!(decoded, rows);
+    })
 }
 
 /// The same events as JSON lines and as CSV.
@@ -115,6 +141,63 @@ fn texts(rows: usize) -> (Vec<u8>, Vec<u8>) {
     (json.into_bytes(), csv.into_bytes())
 }
 
+/// Orders of one to four items.
+fn orders(rows: usize) -> Vec<u8> {
+    let mut random = ChaCha8Rng::seed_from_u64(2);
+    let mut text = String::new();
+    for row in 0..rows {
+        let mut items = String::new();
+        for i in 0..random.random_range(1..=4) {
+            let comma = if i > 0 { "," } else { "" };
+            let product = random.random_range(0..10_000);
+            let (quantity, price) = (random.random_range(1..5), random.random_range(1..500));
+            let written = write!(
+                items,
+                "{comma}{{\"product_id\":\"p{product}\",\"quantity\":{quantity},\
+                 \"price\":{price}.99}}"
+            );
+            written.expect("writing to memory works");
+        }
+        let written = writeln!(
+            text,
+            "{{\"order_id\":\"o{row}\",\"user_id\":\"u{}\",\"status\":\"created\",\
+             \"timestamp\":\"2024-03-01T12:00:00Z\",\"items\":[{items}]}}",
+            row % 1000
+        );
+        written.expect("writing to memory works");
+    }
+    text.into_bytes()
+}
+
+fn orders_table() -> Table {
+    let fields = Fields::from(vec![
+        Field::new("product_id", DataType::Utf8, true),
+        Field::new("quantity", DataType::Int32, true),
+        Field::new("price", DataType::Decimal128(18, 2), true),
+    ]);
+    let item = Field::new("item", DataType::Struct(fields), true);
+    let items = DataType::List(Arc::new(item));
+    let columns = vec![
+        column(("order_id", DataType::Utf8)),
+        column(("items", items)),
+    ];
+    Table {
+        columns,
+        options: TableOptions::default(),
+        ..table()
+    }
+}
+
+fn column((name, data_type): (&str, DataType)) -> Column {
+    Column {
+        name: name.to_owned(),
+        data_type,
+        nullable: true,
+        paths: vec![vec![name.to_owned()]],
+        comment: None,
+    }
+}
+
 fn table() -> Table {
     let types = [
         DataType::Utf8,
@@ -125,13 +208,6 @@ fn table() -> Table {
         DataType::Int32,
         DataType::Timestamp(TimeUnit::Nanosecond, None),
     ];
-    let column = |(name, data_type): (&str, DataType)| Column {
-        name: name.to_owned(),
-        data_type,
-        nullable: true,
-        paths: vec![vec![name.to_owned()]],
-        comment: None,
-    };
     Table {
         name: "events".to_owned(),
         columns: NAMES.into_iter().zip(types).map(column).collect(),

@@ -28,7 +28,7 @@ use arrow::datatypes::{
 };
 
 use super::fault::{Fault, absent_fault, fault};
-use super::nested::{ListColumn, StructColumn};
+use super::nested::{ListColumn, StructColumn, read_token};
 use super::number::{self, Problem};
 use super::slot::{Cells, Kind, Value};
 use super::time;
@@ -38,6 +38,12 @@ use crate::script::TimeUnit;
 pub(super) trait Column: Send {
     /// Adds a value; if it does not fit, a placeholder.
     fn append(&mut self, value: Value<'_>) -> Result<(), Box<Fault>>;
+
+    /// Adds the value at a place in well-formed JSON; gives the place behind it, or `None` if
+    /// there is no value.
+    fn read(&mut self, json: &str, at: usize) -> Option<(usize, Result<(), Box<Fault>>)> {
+        read_token(self, json, at)
+    }
 
     /// Adds a null, or any value if the column has no nulls.
     fn append_placeholder(&mut self);

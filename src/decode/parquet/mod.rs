@@ -56,7 +56,7 @@ impl ParquetReader {
     ) -> Result<Decoded, DecodeError> {
         let read = self.read(group);
         let read = read.map_err(|source| DecodeError::Parquet {
-            file: group.path.to_path_buf(),
+            file: Arc::clone(&group.path),
             source,
         })?;
         let mut faults = Faults::default();
@@ -108,7 +108,7 @@ impl ParquetReader {
             column: field.name().clone(),
             data_type: sql_type(field.data_type()).into_owned(),
             found: found.to_string(),
-            file: group.path.to_path_buf(),
+            file: Arc::clone(&group.path),
         };
         let context = Context {
             time_unit: self.task.table.options.time_unit,
