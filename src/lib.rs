@@ -2,8 +2,14 @@
 //! planned by DataFusion, kept up to date by timely and differential dataflow.
 #![warn(missing_docs)]
 
+pub mod catalog;
+pub mod cli;
 pub mod decode;
 pub mod delta;
+pub mod engine;
+pub mod oracle;
 pub mod plan;
+pub mod render;
+pub mod row;
 pub mod script;
 pub mod source;

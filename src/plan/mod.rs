@@ -15,6 +15,28 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use crate::script::{Script, View};
 
+mod aggregate;
+mod building;
+mod check;
+mod children;
+mod cte;
+pub mod explain;
+mod graph;
+mod join;
+mod lower;
+mod numbering;
+mod program;
+mod refuse;
+mod session;
+mod state;
+mod text;
+mod tidy;
+mod unnest;
+
+pub use program::plan;
+pub use session::{batch_context, define_views};
+pub use state::{Class, State, class, state};
+
 /// A position in [`Plan::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub usize);
@@ -147,6 +169,22 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// The nodes that it reads.
+    pub fn inputs(&self) -> Vec<NodeId> {
+        match self {
+            Op::Input(_) | Op::Constant(_) => Vec::new(),
+            Op::Map { input, .. }
+            | Op::Unnest { input, .. }
+            | Op::Reduce { input, .. }
+            | Op::TopK { input, .. }
+            | Op::Negate { input } => vec![*input],
+            Op::Join { left, right, .. } => vec![*left, *right],
+            Op::Union { inputs } => inputs.clone(),
+        }
+    }
+}
+
 /// A step of [`Op::Map`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
@@ -181,12 +219,19 @@ pub struct Aggregate {
 }
 
 /// An expression to sort by.
-#[derive(Debug, Clone, Eq, Hash)]
+#[derive(Debug, Clone, Eq)]
 pub struct SortKey {
     /// What to compare.
     pub expr: Arc<dyn PhysicalExpr>,
     /// In which direction, and where nulls go.
     pub options: SortOptions,
+}
+
+impl std::hash::Hash for SortKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.expr.hash(state);
+        self.options.hash(state);
+    }
 }
 
 // By hand: the derived form would move the expression out of its field.

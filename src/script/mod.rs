@@ -10,10 +10,34 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 mod fault;
+mod literal;
+mod load;
+mod options;
+mod order;
+mod program;
+mod query;
+mod reader;
+mod statement;
+mod table;
+mod table_options;
+mod text;
+mod types;
 
-pub use fault::{Fault, Faults, Sources};
+pub use fault::{Fault, Faults, Sources, near};
+pub use load::{LoadError, load};
+
+use program::Program;
+use reader::Reader;
+use text::{SourceFile, Text};
+
+/// The schema of the views that the engine keeps about itself.
+pub const SYSTEM_SCHEMA: &str = "tillrace";
+
+/// The views in [`SYSTEM_SCHEMA`].
+pub const SYSTEM_VIEWS: [&str; 2] = ["rejects", "inputs"];
 
 /// A checked program: its tables, and its views in an order in which each follows what it reads.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +51,7 @@ pub struct Script {
 }
 
 /// Where in a script something was said. Lines and columns count from one, in characters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Origin {
     /// The file as the user named it; `<text>` for a script that did not come from a file.
     pub file: PathBuf,
@@ -138,7 +162,9 @@ pub struct View {
 impl Table {
     /// The Arrow schema of all its columns.
     pub fn schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(self.columns.iter().map(Column::field).collect::<Vec<_>>()))
+        Arc::new(Schema::new(
+            self.columns.iter().map(Column::field).collect::<Vec<_>>(),
+        ))
     }
 
     /// Whether rows are only ever added.
@@ -151,5 +177,121 @@ impl Column {
     /// The Arrow field.
     pub fn field(&self) -> Field {
         Field::new(&self.name, self.data_type.clone(), self.nullable)
+    }
+}
+
+/// Makes one program of the texts of some files: statements may refer to each other across files
+/// and in any order.
+///
+/// # Errors
+/// If anything is wrong with it; all faults are found, not only the first.
+pub fn parse(sources: Sources) -> Result<Script, Faults> {
+    let sources = Arc::new(sources);
+    let files = sources
+        .iter()
+        .map(|(path, text)| SourceFile::new(path, text))
+        .collect::<Vec<_>>();
+    let mut program = Program::default();
+    for file in &files {
+        read_file(file, &mut program);
+    }
+    let (tables, views, faults) = program.finish();
+    if faults.is_empty() {
+        Ok(Script {
+            tables,
+            views,
+            sources: Arc::clone(&sources),
+        })
+    } else {
+        Err(Faults::new(faults, Arc::clone(&sources)))
+    }
+}
+
+/// Adds a file's statements and faults to the program.
+fn read_file<'a>(file: &'a SourceFile<'a>, program: &mut Program<'a>) {
+    let (pieces, stopped) = file.pieces();
+    for piece in &pieces {
+        let mut reader = Reader::new(file, piece);
+        let statement = statement::read(&mut reader);
+        if !piece.closed && reader.faults.is_empty() {
+            let help = "write `;` after it".to_string();
+            reader.fault(
+                reader.last_span(),
+                "`;` is missing after this statement",
+                Some(help),
+            );
+        }
+        program.faults.append(&mut reader.faults);
+        if let Some(statement) = statement {
+            program.add(file, statement);
+        }
+    }
+    if let Some(fault) = stopped {
+        program.set_incomplete();
+        program.faults.push(fault);
+    }
+}
+
+impl Script {
+    /// The table of that name, and its position in [`Script::tables`].
+    pub fn table(&self, name: &str) -> Option<(usize, &Table)> {
+        self.tables
+            .iter()
+            .enumerate()
+            .find(|(_, table)| table.name == name)
+    }
+
+    /// The view of that name, and its position in [`Script::views`].
+    pub fn view(&self, name: &str) -> Option<(usize, &View)> {
+        self.views
+            .iter()
+            .enumerate()
+            .find(|(_, view)| view.name == name)
+    }
+}
+
+impl View {
+    /// Where in the file a span of the query begins; where the query begins if the span is empty,
+    /// which is how `sqlparser` says that it does not know.
+    pub fn origin_of(&self, span: Span) -> Origin {
+        if span.start.line == 0 {
+            return self.query_origin.clone();
+        }
+        Origin {
+            file: self.query_origin.file.clone(),
+            line: span.start.line,
+            column: span.start.column,
+        }
+    }
+
+    /// A fault at a span of the query; an unknown span stands for the query's first word.
+    pub fn fault(&self, span: Span, message: impl Into<String>, help: Option<String>) -> Fault {
+        let length = if span.start.line == 0 {
+            self.sql
+                .chars()
+                .take_while(|letter| letter.is_alphanumeric())
+                .count()
+                .max(1)
+        } else {
+            let relative = Span::new(self.within(span.start), self.within(span.end));
+            Text::new(&self.sql).length_of_expression(relative)
+        };
+        Fault {
+            origin: self.origin_of(span),
+            length,
+            message: message.into(),
+            help,
+        }
+    }
+
+    /// A place in the file as a place in the query's text.
+    fn within(&self, at: Location) -> Location {
+        let line = at.line.saturating_sub(self.query_origin.line) + 1;
+        let before = if line == 1 {
+            self.query_origin.column.saturating_sub(1)
+        } else {
+            0
+        };
+        Location::new(line, at.column.saturating_sub(before).max(1))
     }
 }

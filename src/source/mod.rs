@@ -23,6 +23,8 @@ mod splitter;
 mod stdin;
 mod stream;
 
+pub mod generate;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -1,0 +1,107 @@
+//! The command line: one file a subcommand, and what they share.
+//!
+//! Arguments flow in; answers flow out on standard output, everything about the run on standard
+//! error. Parsing does nothing but parse. What is wrong with a command line ends in status 2, what
+//! goes wrong in a run in status 1, and a run that is interrupted in status 130.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub mod cell;
+mod check;
+mod completions;
+mod error;
+mod explain;
+mod generate;
+mod inputs;
+mod interrupt;
+mod output;
+mod program;
+mod progress;
+mod rejects;
+mod replay;
+mod samples;
+pub mod table;
+mod timestamp;
+mod verify;
+
+pub use error::Error;
+
+const EXAMPLES: &str = "\
+Examples:
+  tillrace                                     the samples through the dataflows that come along
+  tillrace replay shop.sql --input orders=orders.jsonl
+  tillrace replay dataflows --inputs data/samples/tillrace.inputs --view sales_by_category
+  tillrace check shop.sql                      what is wrong with a script, and what it will keep
+  tillrace generate --events 1000000 --out traffic
+
+Every subcommand has examples of its own: tillrace replay --help";
+
+/// Keeps commerce metrics exactly right: SQL views over event files, on all cores.
+///
+/// A metric is a CREATE MATERIALIZED VIEW in a .sql file. Tillrace reads events (JSON lines, CSV,
+/// Parquet; plain, gzip or zstd), keeps every view up to date, and prints or writes the answers.
+/// Without a subcommand it replays the samples, to show what it does.
+#[derive(Debug, Parser)]
+#[command(name = "tillrace", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Replay(replay::Arguments),
+    Check(check::Arguments),
+    Explain(explain::Arguments),
+    Verify(verify::Arguments),
+    Generate(generate::Arguments),
+    Completions(completions::Arguments),
+}
+
+/// Does what the command line asks for. A reader of standard output that goes away (`| head`) ends
+/// the run without an error.
+///
+/// # Errors
+/// If the run fails.
+pub fn run(cli: Cli) -> Result<ExitCode, Error> {
+    let outcome = match cli.command {
+        None => samples::run(),
+        Some(Command::Replay(arguments)) => replay::run(&arguments),
+        Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Explain(arguments)) => explain::run(&arguments),
+        Some(Command::Verify(arguments)) => verify::run(&arguments),
+        Some(Command::Generate(arguments)) => generate::run(&arguments),
+        Some(Command::Completions(arguments)) => completions::run(&arguments, Cli::command()),
+    };
+    match outcome {
+        Err(Error::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(ExitCode::SUCCESS)
+        }
+        outcome => outcome,
+    }
+}
+
+/// A number with its thousands set apart: `1,234,567`.
+fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 row`, `2 rows`.
+fn counted(number: u64, noun: &str) -> String {
+    format!(
+        "{} {noun}{}",
+        count(number),
+        if number == 1 { "" } else { "s" }
+    )
+}

@@ -1,0 +1,66 @@
+//! Why an engine does not run.
+
+use arrow::error::ArrowError;
+
+use crate::decode::DecodeError;
+use crate::render::RenderError;
+
+/// Why an engine does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The plan has no dataflow.
+    #[error("could not render the plan")]
+    Render(#[from] RenderError),
+    /// A view's columns, or rows that were pushed.
+    #[error("could not take rows of these types")]
+    Rows(#[from] ArrowError),
+    /// Inputs that do not fit their tables: all of them.
+    #[error("could not read the inputs: {}", list(.0))]
+    Inputs(Vec<InputError>),
+    /// The workers did not start.
+    #[error("could not start the workers: {0}")]
+    Start(String),
+    /// A worker died.
+    #[error("a worker died: {0}")]
+    Worker(String),
+    /// There is no such table.
+    #[error("there is no table \"{0}\"")]
+    NoTable(String),
+    /// Rows of other columns than the table's.
+    #[error("the rows do not have the columns of table \"{0}\"")]
+    WrongColumns(String),
+    /// Rows taken back from a table that says itself which rows stand.
+    #[error("table \"{0}\" has a key or dedup: its rows cannot be taken back one by one")]
+    Identified(String),
+}
+
+/// Why an input cannot be read into its table.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// There is no such table.
+    #[error("there is no table \"{table}\" for input {location}{}", hint(.near))]
+    NoTable {
+        /// The table that was named.
+        table: String,
+        /// Where the input is read from.
+        location: String,
+        /// A table of a like name.
+        near: Option<String>,
+    },
+    /// The input cannot hold the table's columns.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+fn hint(near: &Option<String>) -> String {
+    near.as_ref()
+        .map_or(String::new(), |near| format!(": did you mean \"{near}\"?"))
+}
+
+fn list(errors: &[InputError]) -> String {
+    errors
+        .iter()
+        .map(|error| error.to_string())
+        .collect::<Vec<_>>()
+        .join("; ")
+}

@@ -1,0 +1,171 @@
+//! What a free worker does next.
+//!
+//! Blocks of files, or what a program pushes, flow in; [`Task`]s flow out, each with its epoch, in
+//! an order in which epochs never go back. All workers take from one feed, so work is spread evenly
+//! and the epoch of every task is the same on any number of workers.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::RecordBatch;
+
+use super::Progress;
+use crate::delta::{Diff, Time};
+use crate::source::{Block, Blocks, Next, OpenInput};
+
+/// Something to do.
+pub(super) enum Task {
+    /// Decode a block of records.
+    Block { input: Arc<OpenInput>, block: Block },
+    /// Note that a file broke off.
+    Broken {
+        input: Arc<OpenInput>,
+        file: Arc<PathBuf>,
+        offset: u64,
+        reason: String,
+    },
+    /// Take over rows of a plan's input.
+    Rows {
+        input: usize,
+        batch: RecordBatch,
+        diffs: Option<Arc<[Diff]>>,
+        block: u64,
+    },
+}
+
+/// What a feed has for a worker.
+pub(super) enum Turn {
+    /// A task of an epoch. No later one is of an earlier epoch.
+    Task(Time, Task),
+    /// Nothing yet; nothing that comes is of an earlier epoch than this.
+    Wait(Time),
+    /// Nothing any more.
+    End,
+}
+
+/// Where workers take their tasks.
+pub(super) trait Feed: Send + Sync {
+    /// What the asking worker does next.
+    fn next(&self) -> Turn;
+}
+
+/// The epoch of the first task; the least time is left to what is there before any event.
+const FIRST_EPOCH: Time = 1;
+
+/// Blocks of files, so many an epoch.
+pub(super) struct ReplayFeed {
+    blocks: Arc<Blocks>,
+    inputs: Vec<Arc<OpenInput>>,
+    epoch_blocks: u64,
+    progress: Arc<Progress>,
+}
+
+impl ReplayFeed {
+    pub(super) fn new(blocks: Arc<Blocks>, epoch_blocks: u64, progress: Arc<Progress>) -> Self {
+        let inputs = blocks.inputs().iter().cloned().map(Arc::new).collect();
+        ReplayFeed {
+            blocks,
+            inputs,
+            epoch_blocks,
+            progress,
+        }
+    }
+
+    fn epoch(&self, block: u64) -> Time {
+        FIRST_EPOCH + block / self.epoch_blocks
+    }
+}
+
+impl Feed for ReplayFeed {
+    fn next(&self) -> Turn {
+        if self.progress.stop.load(Ordering::Relaxed) {
+            return Turn::End;
+        }
+        match self.blocks.next() {
+            Next::Block(block) => {
+                let input = Arc::clone(&self.inputs[block.input]);
+                Turn::Task(self.epoch(block.number), Task::Block { input, block })
+            }
+            Next::Broken {
+                input,
+                file,
+                offset,
+                number,
+                reason,
+            } => {
+                let input = Arc::clone(&self.inputs[input]);
+                Turn::Task(
+                    self.epoch(number),
+                    Task::Broken {
+                        input,
+                        file,
+                        offset,
+                        reason,
+                    },
+                )
+            }
+            Next::Wait => Turn::Wait(Time::MIN),
+            Next::End => Turn::End,
+        }
+    }
+}
+
+/// What a program pushes, in epochs that it closes.
+pub(super) struct PushFeed {
+    queue: Mutex<Queue>,
+}
+
+struct Queue {
+    tasks: VecDeque<(Time, Task)>,
+    epoch: Time,
+    ended: bool,
+}
+
+impl PushFeed {
+    pub(super) fn new() -> Self {
+        let queue = Queue {
+            tasks: VecDeque::new(),
+            epoch: FIRST_EPOCH,
+            ended: false,
+        };
+        PushFeed {
+            queue: Mutex::new(queue),
+        }
+    }
+
+    /// Adds a task to the open epoch.
+    pub(super) fn push(&self, task: Task) {
+        let mut queue = self.queue();
+        let epoch = queue.epoch;
+        queue.tasks.push_back((epoch, task));
+    }
+
+    /// Closes the open epoch and opens the next; the one that is closed.
+    pub(super) fn close_epoch(&self) -> Time {
+        let mut queue = self.queue();
+        queue.epoch += 1;
+        queue.epoch - 1
+    }
+
+    /// Nothing more comes.
+    pub(super) fn end(&self) {
+        self.queue().ended = true;
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Feed for PushFeed {
+    fn next(&self) -> Turn {
+        let mut queue = self.queue();
+        match queue.tasks.pop_front() {
+            Some((epoch, task)) => Turn::Task(epoch, task),
+            None if queue.ended => Turn::End,
+            None => Turn::Wait(queue.epoch),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! One input's records on their way into the dataflow.
+//!
+//! Blocks flow in; arrivals for the input's table, rejects, and a row of counts flow out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::TimestampNanosecondArray;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
+
+use super::error::InputError;
+use crate::decode::{DecodeError, Decoded, Decoder, Reject};
+use crate::plan::{Plan, Relation};
+use crate::render::reject;
+use crate::script::near;
+use crate::source::{Block, OpenInput};
+
+/// Decodes the blocks of one input.
+pub(super) struct Intake {
+    decoder: Decoder,
+    input: String,
+    table: String,
+    /// The table's place among the plan's inputs; `None` if no view reads it.
+    pub(super) place: Option<usize>,
+    /// The event time's place among the decoded columns.
+    event_time: Option<usize>,
+}
+
+/// What came of a block.
+pub(super) struct Taken {
+    /// The rows.
+    pub(super) batch: RecordBatch,
+    /// Where their records begin.
+    pub(super) positions: Vec<u64>,
+    /// The rejects, as rows of their relation; `None` if there are none.
+    pub(super) rejects: Option<RecordBatch>,
+    /// How many rejects.
+    pub(super) rejected: usize,
+    /// The row of counts.
+    pub(super) counts: RecordBatch,
+}
+
+impl Intake {
+    /// An intake for an input of a plan.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such table, or the input cannot hold the columns that the plan needs.
+    pub(super) fn new(plan: &Plan, input: &OpenInput, read_time: i64) -> Result<Self, InputError> {
+        let name = &input.spec.table;
+        let (position, table) = plan.script.table(name).ok_or_else(|| InputError::NoTable {
+            table: name.clone(),
+            location: input.spec.location.clone(),
+            near: near(
+                name,
+                plan.script.tables.iter().map(|table| table.name.as_str()),
+            ),
+        })?;
+        let place = plan
+            .inputs
+            .iter()
+            .position(|input| input.relation == Relation::Table(position));
+        let columns = place.map_or(&[][..], |place| &plan.inputs[place].columns);
+        let event_time = table
+            .options
+            .event_time
+            .and_then(|event_time| columns.iter().position(|column| *column == event_time));
+        Ok(Intake {
+            decoder: Decoder::new(table, columns, input, read_time)?,
+            input: input.spec.location.clone(),
+            table: name.clone(),
+            place,
+            event_time,
+        })
+    }
+
+    /// Decodes a block; events later than `as_of` are left out.
+    ///
+    /// # Errors
+    ///
+    /// If the block cannot be read at all.
+    pub(super) fn take(&mut self, block: &Block, as_of: Option<i64>) -> Result<Taken, DecodeError> {
+        let mut decoded = self.decoder.decode(block)?;
+        if let (Some(as_of), Some(event_time)) = (as_of, self.event_time) {
+            leave_out_later(&mut decoded, event_time, as_of);
+        }
+        let rejects =
+            (!decoded.rejects.is_empty()).then(|| self.rejects(&block.file, &decoded.rejects));
+        let counts = self.counts(
+            decoded.batch.num_rows(),
+            block.bytes,
+            decoded.rejects.len(),
+            decoded.newest_event_time,
+        );
+        Ok(Taken {
+            batch: decoded.batch,
+            positions: decoded.positions,
+            rejects,
+            rejected: decoded.rejects.len(),
+            counts,
+        })
+    }
+
+    /// Some rejects as rows of their relation.
+    pub(super) fn rejects(&self, file: &Path, rejects: &[Reject]) -> RecordBatch {
+        reject::of_block(&self.input, &self.table, &file.to_string_lossy(), rejects)
+    }
+
+    /// A row of counts.
+    pub(super) fn counts(
+        &self,
+        rows: usize,
+        bytes: u64,
+        rejects: usize,
+        newest: Option<i64>,
+    ) -> RecordBatch {
+        let number = |number: u64| -> ArrayRef {
+            Arc::new(Int64Array::from(vec![
+                i64::try_from(number).unwrap_or(i64::MAX),
+            ]))
+        };
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec![self.input.as_str()])),
+            Arc::new(StringArray::from(vec![self.table.as_str()])),
+            number(rows as u64),
+            number(bytes),
+            number(rejects as u64),
+            Arc::new(TimestampNanosecondArray::from(vec![newest])),
+        ];
+        RecordBatch::try_new(counts_schema(), columns).expect("counts fit their schema")
+    }
+}
+
+fn counts_schema() -> SchemaRef {
+    let number = |name| Field::new(name, DataType::Int64, true);
+    let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    Arc::new(Schema::new(vec![
+        Field::new("input", DataType::Utf8, true),
+        Field::new("table", DataType::Utf8, true),
+        number("rows"),
+        number("bytes"),
+        number("rejects"),
+        Field::new("newest_event_time", time, true),
+    ]))
+}
+
+fn leave_out_later(decoded: &mut Decoded, event_time: usize, as_of: i64) {
+    let times = cast(
+        decoded.batch.column(event_time),
+        &DataType::Timestamp(TimeUnit::Nanosecond, None),
+    )
+    .and_then(|times| cast(&times, &DataType::Int64))
+    .expect("an event time is a DATE or TIMESTAMP");
+    let times = times.as_primitive::<Int64Type>();
+    let kept: Vec<bool> = times
+        .iter()
+        .map(|time| time.is_none_or(|time| time <= as_of))
+        .collect();
+    if kept.iter().all(|kept| *kept) {
+        return;
+    }
+    decoded.newest_event_time = times.iter().flatten().filter(|time| *time <= as_of).max();
+    let mut keep = kept.iter();
+    decoded
+        .positions
+        .retain(|_| *keep.next().expect("a position a row"));
+    decoded.batch = filter_record_batch(&decoded.batch, &BooleanArray::from(kept))
+        .expect("the mask is as long as the batch");
+}

@@ -1,0 +1,375 @@
+//! The handle: a plan on its workers, from the first event to the last answer.
+//!
+//! A [`Plan`] and events flow in, [`Snapshot`]s flow out. [`replay`] runs a plan over inputs that
+//! end and returns the last snapshot; [`Engine`] lets a program push rows and close epochs itself.
+//! Both drive the same workers ([`worker`]); they differ only in the [`Feed`] from which a free
+//! worker takes what it does next.
+
+mod error;
+mod feed;
+mod intake;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use timely::{CommunicationConfig, WorkerConfig};
+
+pub use error::{EngineError, InputError};
+
+use crate::catalog::{Catalog, Snapshot};
+use crate::delta::{Diff, Time};
+use crate::plan::{Plan, Relation};
+use crate::render;
+use crate::source::{Block, Blocks, Format, OpenInput};
+use feed::{Feed, PushFeed, ReplayFeed, Task};
+use intake::Intake;
+use worker::Status;
+
+/// How a plan is run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How many worker threads share the work; at least one.
+    pub workers: usize,
+    /// Events later than this are left out; nanoseconds since the Unix epoch.
+    pub as_of: Option<i64>,
+    /// The event time of records that have none; nanoseconds since the Unix epoch.
+    pub read_time: i64,
+    /// How many blocks make an epoch of a replay; at least one.
+    pub epoch_blocks: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = since.unwrap_or(Duration::ZERO).as_nanos();
+        Config {
+            workers: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
+            as_of: None,
+            read_time: i64::try_from(now).unwrap_or(i64::MAX),
+            epoch_blocks: DEFAULT_EPOCH_BLOCKS,
+        }
+    }
+}
+
+/// Big enough that a group's changes are mostly added up before they are sent, small enough that
+/// an epoch's rows are a small part of the memory.
+const DEFAULT_EPOCH_BLOCKS: u64 = 64;
+
+/// How far a replay is, and whether it shall stop.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes read, as the files lie on disk.
+    pub bytes: AtomicU64,
+    /// Records that became rows.
+    pub rows: AtomicU64,
+    /// Records that were rejected.
+    pub rejects: AtomicU64,
+    /// Set by the caller: read no further, finish what has been read.
+    pub stop: AtomicBool,
+}
+
+/// Runs a plan over inputs that end, and returns what its views answer then.
+///
+/// # Errors
+///
+/// If the plan cannot be rendered, an input does not fit its table, or a worker dies.
+pub fn replay(
+    plan: Arc<Plan>,
+    blocks: Arc<Blocks>,
+    config: &Config,
+    progress: Arc<Progress>,
+) -> Result<Arc<Snapshot>, EngineError> {
+    let inputs = blocks.inputs().to_vec();
+    let feed = ReplayFeed::new(blocks, config.epoch_blocks.max(1), Arc::clone(&progress));
+    let catalog = Catalog::new(&plan, config.workers, false)?;
+    let shared = Shared::new(plan, Arc::new(feed), catalog, config.clone(), progress)?;
+    shared.check_inputs(&inputs)?;
+    let run = Run::start(Arc::new(shared))?;
+    let (shared, epoch) = run.join()?;
+    let shared = Arc::into_inner(shared).expect("the workers are gone");
+    Ok(Arc::new(shared.catalog.finish(epoch)))
+}
+
+/// What the workers and their handle share.
+struct Shared {
+    plan: Arc<Plan>,
+    feed: Arc<dyn Feed>,
+    catalog: Catalog,
+    config: Config,
+    progress: Arc<Progress>,
+    status: Status,
+}
+
+impl Shared {
+    fn new(
+        plan: Arc<Plan>,
+        feed: Arc<dyn Feed>,
+        catalog: Catalog,
+        config: Config,
+        progress: Arc<Progress>,
+    ) -> Result<Self, EngineError> {
+        check_renders(&plan)?;
+        let status = Status::new(config.workers.max(1));
+        Ok(Shared {
+            plan,
+            feed,
+            catalog,
+            config,
+            progress,
+            status,
+        })
+    }
+
+    /// Whether every input can be decoded, before anything runs.
+    fn check_inputs(&self, inputs: &[OpenInput]) -> Result<(), EngineError> {
+        let faults: Vec<InputError> = inputs
+            .iter()
+            .filter_map(|input| Intake::new(&self.plan, input, self.config.read_time).err())
+            .collect();
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(EngineError::Inputs(faults))
+        }
+    }
+}
+
+/// Renders the plan once to no purpose, so that what cannot be rendered is found by the caller
+/// and not by every worker.
+fn check_renders(plan: &Arc<Plan>) -> Result<(), EngineError> {
+    let plan = Arc::clone(plan);
+    timely::execute::execute_directly(move |worker| {
+        worker.dataflow::<Time, _, _>(|scope| render::render(scope, &plan, 0, 1).map(|_| ()))
+    })?;
+    Ok(())
+}
+
+/// Workers at work.
+struct Run {
+    shared: Arc<Shared>,
+    guards: timely::communication::WorkerGuards<Time>,
+}
+
+impl Run {
+    fn start(shared: Arc<Shared>) -> Result<Self, EngineError> {
+        let communication = match shared.config.workers {
+            0 | 1 => CommunicationConfig::Thread,
+            workers => CommunicationConfig::Process(workers),
+        };
+        let config = timely::Config {
+            communication,
+            worker: WorkerConfig::default(),
+        };
+        let for_workers = Arc::clone(&shared);
+        let guards = timely::execute(config, move |worker| worker::work(worker, &for_workers))
+            .map_err(EngineError::Start)?;
+        Ok(Run { shared, guards })
+    }
+
+    /// Waits for the workers to end; the last epoch.
+    fn join(self) -> Result<(Arc<Shared>, Time), EngineError> {
+        let mut last = 0;
+        for epoch in self.guards.join() {
+            last = last.max(epoch.map_err(EngineError::Worker)?);
+        }
+        Ok((self.shared, last))
+    }
+}
+
+/// A plan at work that a program feeds.
+pub struct Engine {
+    run: Run,
+    feed: Arc<PushFeed>,
+    pushed: Mutex<Pushed>,
+    threads: Vec<Thread>,
+}
+
+/// What has been pushed so far.
+#[derive(Default)]
+struct Pushed {
+    blocks: u64,
+    inputs: Vec<Arc<OpenInput>>,
+}
+
+impl Engine {
+    /// Starts the workers of a plan.
+    ///
+    /// # Errors
+    ///
+    /// If the plan cannot be rendered.
+    pub fn start(plan: Arc<Plan>, config: Config) -> Result<Engine, EngineError> {
+        let feed = Arc::new(PushFeed::new());
+        let catalog = Catalog::new(&plan, config.workers.max(1), true)?;
+        let shared_feed: Arc<dyn Feed> = feed.clone();
+        let shared = Shared::new(plan, shared_feed, catalog, config, Arc::default())?;
+        let run = Run::start(Arc::new(shared))?;
+        let threads = run
+            .guards
+            .guards()
+            .iter()
+            .map(|guard| guard.thread().clone())
+            .collect();
+        Ok(Engine {
+            run,
+            feed,
+            pushed: Mutex::default(),
+            threads,
+        })
+    }
+
+    /// Adds rows to a table. The batch has all of the table's columns, in order.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such table, or its columns are others.
+    pub fn insert(&self, table: &str, batch: RecordBatch) -> Result<(), EngineError> {
+        self.push_rows(table, batch, None)
+    }
+
+    /// Adds rows to a table and takes rows back, each as often as its diff says. The table has
+    /// neither a primary key nor dedup: those say themselves which rows stand.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such table, its columns are others, or it has an identity of its own.
+    pub fn update(
+        &self,
+        table: &str,
+        batch: RecordBatch,
+        diffs: Vec<Diff>,
+    ) -> Result<(), EngineError> {
+        self.push_rows(table, batch, Some(diffs))
+    }
+
+    fn push_rows(
+        &self,
+        table: &str,
+        batch: RecordBatch,
+        diffs: Option<Vec<Diff>>,
+    ) -> Result<(), EngineError> {
+        let plan = &self.run.shared.plan;
+        let (position, found) = plan
+            .script
+            .table(table)
+            .ok_or_else(|| EngineError::NoTable(table.to_owned()))?;
+        let fits = batch.num_columns() == found.columns.len()
+            && batch
+                .columns()
+                .iter()
+                .zip(&found.columns)
+                .all(|(a, b)| *a.data_type() == b.data_type)
+            && diffs
+                .as_ref()
+                .is_none_or(|diffs| diffs.len() == batch.num_rows());
+        if !fits {
+            return Err(EngineError::WrongColumns(table.to_owned()));
+        }
+        if diffs.is_some() && (!found.primary_key.is_empty() || found.options.dedup.is_some()) {
+            return Err(EngineError::Identified(table.to_owned()));
+        }
+        let Some(input) = plan
+            .inputs
+            .iter()
+            .position(|input| input.relation == Relation::Table(position))
+        else {
+            return Ok(());
+        };
+        let columns = &plan.inputs[input].columns;
+        let batch = batch.project(columns)?;
+        let mut pushed = self.pushed();
+        pushed.blocks += 1;
+        let block = pushed.blocks;
+        self.feed.push(Task::Rows {
+            input,
+            batch,
+            diffs: diffs.map(Into::into),
+            block,
+        });
+        drop(pushed);
+        self.wake();
+        Ok(())
+    }
+
+    /// Adds records to a table as a file of the given format holds them. `input` names them in
+    /// `tillrace.inputs` and `tillrace.rejects`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such table, or the format cannot hold it.
+    pub fn ingest(
+        &self,
+        input: &str,
+        table: &str,
+        format: &Format,
+        text: Vec<u8>,
+    ) -> Result<(), EngineError> {
+        let shared = &self.run.shared;
+        if shared.plan.script.table(table).is_none() {
+            return Err(EngineError::NoTable(table.to_owned()));
+        }
+        let mut pushed = self.pushed();
+        let same = |known: &Arc<OpenInput>| {
+            known.spec.table == table && known.spec.location == input && known.format == *format
+        };
+        let number = match pushed.inputs.iter().position(same) {
+            Some(number) => number,
+            None => {
+                let opened = OpenInput::pushed(input, table, format.clone());
+                Intake::new(&shared.plan, &opened, shared.config.read_time)
+                    .map_err(|error| EngineError::Inputs(vec![error]))?;
+                pushed.inputs.push(Arc::new(opened));
+                pushed.inputs.len() - 1
+            }
+        };
+        pushed.blocks += 1;
+        let block = Block::pushed(number, Arc::new(PathBuf::from(input)), pushed.blocks, text);
+        let opened = Arc::clone(&pushed.inputs[number]);
+        self.feed.push(Task::Block {
+            input: opened,
+            block,
+        });
+        drop(pushed);
+        self.wake();
+        Ok(())
+    }
+
+    /// Closes the epoch: what has been pushed is in it, and what all views answer then is returned.
+    ///
+    /// # Errors
+    ///
+    /// If a worker has died.
+    pub fn advance(&self) -> Result<Arc<Snapshot>, EngineError> {
+        let pushed = self.pushed();
+        let closed = self.feed.close_epoch();
+        self.wake();
+        let shared = &self.run.shared;
+        shared.status.wait_for(closed)?;
+        let snapshot = shared.catalog.snapshot(closed);
+        drop(pushed);
+        Ok(Arc::new(snapshot))
+    }
+
+    /// Ends the workers.
+    ///
+    /// # Errors
+    ///
+    /// If a worker has died.
+    pub fn stop(self) -> Result<(), EngineError> {
+        self.feed.end();
+        self.wake();
+        self.run.join().map(|_| ())
+    }
+
+    fn pushed(&self) -> std::sync::MutexGuard<'_, Pushed> {
+        self.pushed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        self.threads.iter().for_each(Thread::unpark);
+    }
+}

@@ -1,0 +1,432 @@
+//! A worker's loop: take a task, feed the dataflow, let it run, publish what is complete.
+//!
+//! Tasks flow in from the feed; changes of complete epochs flow out to the catalog. A worker that
+//! is more than [`MAX_LEAD`] epochs ahead of what is complete takes no task until the dataflow has
+//! caught up, so memory does not grow with the input.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use timely::dataflow::ProbeHandle;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Probe;
+use timely::dataflow::operators::generic::Operator;
+use timely::worker::Worker;
+
+use super::Shared;
+use super::error::EngineError;
+use super::feed::{Task, Turn};
+use super::intake::Intake;
+use crate::decode::Reject;
+use crate::delta::{Delta, Diff, Time};
+use crate::plan::Relation;
+use crate::render::{self, Arrival, ArrivalHandle};
+use crate::source::OpenInput;
+
+/// How many epochs a worker may be ahead of what is complete.
+const MAX_LEAD: Time = 2;
+/// How long a worker without work sleeps before it looks again.
+const IDLE: Duration = Duration::from_millis(5);
+
+/// How far each worker has published, for those who wait.
+pub(super) struct Status {
+    published: Mutex<Vec<Published>>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy)]
+enum Published {
+    /// All epochs before this one.
+    Before(Time),
+    /// The worker is gone before its time.
+    Dead,
+}
+
+impl Status {
+    pub(super) fn new(workers: usize) -> Self {
+        let published = Mutex::new(vec![Published::Before(0); workers]);
+        Status {
+            published,
+            changed: Condvar::new(),
+        }
+    }
+
+    fn set(&self, worker: usize, published: Published) {
+        let mut all = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all[worker] = published;
+        drop(all);
+        self.changed.notify_all();
+    }
+
+    /// Waits until every worker has published an epoch.
+    ///
+    /// # Errors
+    ///
+    /// If one of them has died.
+    pub(super) fn wait_for(&self, epoch: Time) -> Result<(), EngineError> {
+        let mut all = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if all
+                .iter()
+                .any(|published| matches!(published, Published::Dead))
+            {
+                return Err(EngineError::Worker("it panicked".to_owned()));
+            }
+            if all
+                .iter()
+                .all(|p| matches!(p, Published::Before(next) if *next > epoch))
+            {
+                return Ok(());
+            }
+            all = self
+                .changed
+                .wait(all)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn is_any_dead(&self) -> bool {
+        let all = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .any(|published| matches!(published, Published::Dead))
+    }
+}
+
+/// Says that its worker is dead unless it has been told otherwise.
+struct DeathWatch<'a> {
+    status: &'a Status,
+    worker: usize,
+    is_over: bool,
+}
+
+impl Drop for DeathWatch<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.status.set(self.worker, Published::Dead);
+        }
+    }
+}
+
+/// Changes of each output by epoch, as far as they are complete.
+type Complete = Rc<RefCell<BTreeMap<Time, Vec<(usize, Delta)>>>>;
+
+/// One worker from start to end; the last epoch that it published.
+pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
+    let index = worker.index();
+    let mut watch = DeathWatch {
+        status: &shared.status,
+        worker: index,
+        is_over: false,
+    };
+    let peers = worker.peers();
+    let complete: Complete = Rc::default();
+    let probe = ProbeHandle::new();
+    let inputs = worker.dataflow::<Time, _, _>(|scope| {
+        let rendered = render::render(scope, &shared.plan, index, peers)
+            .expect("the plan was rendered once before the workers started");
+        for (output, stream) in rendered.outputs.into_iter().enumerate() {
+            gather(stream, output, Rc::clone(&complete)).probe_with(&probe);
+        }
+        rendered.inputs
+    });
+    let mut this = Job {
+        shared,
+        index,
+        inputs: Some(inputs),
+        places: Places::of(shared),
+        intakes: HashMap::new(),
+        complete,
+        probe,
+        published: 0,
+    };
+    this.run(worker);
+    watch.is_over = true;
+    this.published
+}
+
+/// Keeps an output's changes until their epoch is complete.
+fn gather<'scope>(
+    stream: render::Deltas<'scope>,
+    output: usize,
+    complete: Complete,
+) -> render::Deltas<'scope> {
+    stream.unary::<timely::container::CapacityContainerBuilder<Vec<Delta>>, _, _, _>(
+        Pipeline,
+        "Publish",
+        move |_capability, _info| {
+            move |input, _output| {
+                input.for_each(|_capability, deltas| {
+                    let mut complete = complete.borrow_mut();
+                    for delta in deltas.drain(..) {
+                        complete
+                            .entry(delta.time)
+                            .or_default()
+                            .push((output, delta));
+                    }
+                });
+            }
+        },
+    )
+}
+
+/// Where the plan's own relations stand among its inputs.
+struct Places {
+    rejects: Option<usize>,
+    blocks: Option<usize>,
+}
+
+impl Places {
+    fn of(shared: &Shared) -> Self {
+        let place = |relation: Relation| {
+            shared
+                .plan
+                .inputs
+                .iter()
+                .position(|input| input.relation == relation)
+        };
+        Places {
+            rejects: place(Relation::Rejects),
+            blocks: place(Relation::Blocks),
+        }
+    }
+}
+
+struct Job<'a> {
+    shared: &'a Shared,
+    index: usize,
+    inputs: Option<Vec<ArrivalHandle>>,
+    places: Places,
+    /// By input; an input is known by its address.
+    intakes: HashMap<*const OpenInput, Intake>,
+    complete: Complete,
+    probe: ProbeHandle<Time>,
+    /// All epochs before this one are published.
+    published: Time,
+}
+
+impl Job<'_> {
+    fn run(&mut self, worker: &mut Worker) {
+        while !self.probe.done() {
+            if self.shared.status.is_any_dead() {
+                return;
+            }
+            let idle = self.turn();
+            if idle {
+                worker.step_or_park(Some(IDLE));
+            } else {
+                worker.step();
+            }
+            self.publish();
+        }
+        self.publish();
+    }
+
+    /// Does one task, if there is one and the dataflow is not behind; whether there was nothing.
+    fn turn(&mut self) -> bool {
+        let Some(inputs) = &mut self.inputs else {
+            return true;
+        };
+        let at = inputs.first().map_or(0, |input| *input.time());
+        if self.probe.less_than(&at.saturating_sub(MAX_LEAD)) {
+            return true;
+        }
+        match self.shared.feed.next() {
+            Turn::Task(epoch, task) => {
+                advance(inputs, epoch);
+                self.perform(epoch, task);
+                false
+            }
+            Turn::Wait(epoch) => {
+                advance(inputs, epoch);
+                true
+            }
+            Turn::End => {
+                self.inputs = None;
+                false
+            }
+        }
+    }
+
+    fn perform(&mut self, epoch: Time, task: Task) {
+        match task {
+            Task::Rows {
+                input,
+                batch,
+                diffs,
+                block,
+            } => {
+                let positions: Arc<[u64]> = (0..batch.num_rows() as u64).collect();
+                self.send(
+                    input,
+                    Arrival {
+                        batch,
+                        diffs,
+                        block,
+                        positions,
+                        time: epoch,
+                    },
+                );
+            }
+            Task::Block { input, block } => {
+                let as_of = self.shared.config.as_of;
+                let intake = self.intake(&input);
+                let place = intake.place;
+                let taken = intake.take(&block, as_of);
+                match taken {
+                    Ok(taken) => {
+                        let progress = &self.shared.progress;
+                        progress
+                            .rows
+                            .fetch_add(taken.batch.num_rows() as u64, Ordering::Relaxed);
+                        progress.bytes.fetch_add(block.bytes, Ordering::Relaxed);
+                        progress
+                            .rejects
+                            .fetch_add(taken.rejected as u64, Ordering::Relaxed);
+                        if let Some(place) = place.filter(|_| taken.batch.num_rows() > 0) {
+                            let arrival = Arrival {
+                                batch: taken.batch,
+                                diffs: None,
+                                block: block.number,
+                                positions: taken.positions.into(),
+                                time: epoch,
+                            };
+                            self.send(place, arrival);
+                        }
+                        self.send_made(self.places.rejects, taken.rejects, epoch);
+                        self.send_made(self.places.blocks, Some(taken.counts), epoch);
+                    }
+                    Err(error) => {
+                        let reason = chain(&error);
+                        self.reject_rest(&input, &block.file, block.offset, reason, epoch);
+                    }
+                }
+            }
+            Task::Broken {
+                input,
+                file,
+                offset,
+                reason,
+            } => {
+                self.reject_rest(&input, &file, offset, reason, epoch);
+            }
+        }
+    }
+
+    /// One reject that stands for all records from a place on.
+    fn reject_rest(
+        &mut self,
+        input: &Arc<OpenInput>,
+        file: &std::path::Path,
+        position: u64,
+        reason: String,
+        epoch: Time,
+    ) {
+        self.shared.progress.rejects.fetch_add(1, Ordering::Relaxed);
+        let intake = self.intake(input);
+        let rejects = intake.rejects(
+            file,
+            &[Reject {
+                position,
+                reason,
+                text: String::new(),
+            }],
+        );
+        let counts = intake.counts(0, 0, 1, None);
+        self.send_made(self.places.rejects, Some(rejects), epoch);
+        self.send_made(self.places.blocks, Some(counts), epoch);
+    }
+
+    fn intake(&mut self, input: &Arc<OpenInput>) -> &mut Intake {
+        let Shared { plan, config, .. } = self.shared;
+        self.intakes.entry(Arc::as_ptr(input)).or_insert_with(|| {
+            Intake::new(plan, input, config.read_time)
+                .expect("inputs are checked before anything is read from them")
+        })
+    }
+
+    fn send(&mut self, place: usize, arrival: Arrival) {
+        let inputs = self
+            .inputs
+            .as_mut()
+            .expect("inputs are open while there are tasks");
+        inputs[place].send_batch(&mut vec![arrival]);
+    }
+
+    /// Sends rows that the engine makes itself.
+    fn send_made(&mut self, place: Option<usize>, batch: Option<RecordBatch>, time: Time) {
+        if let (Some(place), Some(batch)) = (place, batch) {
+            let positions: Arc<[u64]> = Arc::new([]);
+            let diffs: Option<Arc<[Diff]>> = None;
+            self.send(
+                place,
+                Arrival {
+                    batch,
+                    diffs,
+                    block: 0,
+                    positions,
+                    time,
+                },
+            );
+        }
+    }
+
+    /// Hands the changes of complete epochs to the catalog.
+    fn publish(&mut self) {
+        let next = self
+            .probe
+            .with_frontier(|frontier| frontier.first().copied());
+        let next = next.unwrap_or(Time::MAX);
+        if next <= self.published {
+            return;
+        }
+        let later = self.complete.borrow_mut().split_off(&next);
+        let due = std::mem::replace(&mut *self.complete.borrow_mut(), later);
+        self.shared.catalog.begin_epoch(self.index);
+        for deltas in due.into_values() {
+            let mut by_output: BTreeMap<usize, Vec<Delta>> = BTreeMap::new();
+            for (output, delta) in deltas {
+                by_output.entry(output).or_default().push(delta);
+            }
+            for (output, deltas) in by_output {
+                self.shared.catalog.apply(output, self.index, deltas);
+            }
+        }
+        self.published = next;
+        self.shared.status.set(self.index, Published::Before(next));
+    }
+}
+
+/// Moves all inputs on to an epoch; never back.
+fn advance(inputs: &mut [ArrivalHandle], epoch: Time) {
+    for input in inputs {
+        if *input.time() < epoch {
+            input.advance_to(epoch);
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

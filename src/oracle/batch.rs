@@ -1,0 +1,96 @@
+//! The answers as DataFusion computes them from scratch.
+//!
+//! What every table holds flows in; the rows of every view flow out. Views are computed in the
+//! order in which they read each other, each from the rows of the ones before it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::TableReference;
+use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::collect;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast;
+
+use crate::script::{Script, View};
+
+/// The batch answer for a view, or why there is none.
+pub type Answer = Result<RecordBatch, String>;
+
+/// Computes every view of a script from what its tables hold (in the order of the script's tables,
+/// with all columns), by view.
+///
+/// # Errors
+/// If the tables cannot be registered. A view whose query fails has an [`Answer`] that says so, and
+/// so has every view that reads it.
+pub fn answers(
+    script: &Script,
+    tables: &[RecordBatch],
+) -> Result<BTreeMap<String, Answer>, DataFusionError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(compute(script, tables))
+}
+
+async fn compute(
+    script: &Script,
+    tables: &[RecordBatch],
+) -> Result<BTreeMap<String, Answer>, DataFusionError> {
+    let context = crate::plan::batch_context()?;
+    for (table, rows) in script.tables.iter().zip(tables) {
+        register(&context, &table.name, table.schema(), rows.clone())?;
+    }
+    let mut answers = BTreeMap::new();
+    for view in &script.views {
+        let answer = match query(&context, view).await {
+            Ok(rows) => {
+                register(&context, &view.name, rows.schema(), rows.clone())?;
+                Ok(rows)
+            }
+            Err(error) => Err(error.strip_backtrace()),
+        };
+        answers.insert(view.name.clone(), answer);
+    }
+    Ok(answers)
+}
+
+fn register(
+    context: &SessionContext,
+    name: &str,
+    schema: SchemaRef,
+    rows: RecordBatch,
+) -> Result<(), DataFusionError> {
+    let table = MemTable::try_new(schema, vec![vec![rows]])?;
+    context.register_table(TableReference::bare(name), Arc::new(table))?;
+    Ok(())
+}
+
+async fn query(context: &SessionContext, view: &View) -> Result<RecordBatch, DataFusionError> {
+    let statement = Statement::Statement(Box::new(ast::Statement::Query(view.query.clone())));
+    let plan = context.state().statement_to_plan(statement).await?;
+    let frame = context.execute_logical_plan(plan).await?;
+    let tasks = Arc::new(frame.task_ctx());
+    // Only the physical plan tells the types: types are made to agree after the query is planned.
+    let plan = frame.create_physical_plan().await?;
+    let schema = named(&plan.schema(), &view.column_names);
+    let renamed = collect(plan, tasks)
+        .await?
+        .into_iter()
+        .map(|batch| RecordBatch::try_new(schema.clone(), batch.columns().to_vec()))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(concat_batches(&schema, &renamed)?)
+}
+
+/// The schema with the view's own column names; any column may hold nulls, whatever the query's
+/// type says, because what it says is not always so.
+fn named(schema: &Schema, names: &[String]) -> SchemaRef {
+    let name = |index: usize, field: &Field| names.get(index).unwrap_or(field.name()).clone();
+    let fields = schema.fields().iter().enumerate();
+    let fields = fields
+        .map(|(index, field)| Field::new(name(index, field), field.data_type().clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}

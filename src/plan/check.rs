@@ -1,0 +1,137 @@
+//! What a view's text shows not to be kept up to date yet, each with its place.
+//!
+//! The parsed query flows in; faults flow out. What only the planned query shows is refused while
+//! it is lowered; the text is looked at first because it still knows where everything stands.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::Span;
+use datafusion::execution::context::SessionState;
+use datafusion::logical_expr::Volatility;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, GroupByExpr, LimitClause, Query, Select, Spanned, Visit, Visitor,
+};
+
+use super::refuse::fault;
+use crate::script::{Fault, View};
+
+/// The window function that has a node.
+pub(super) const ROW_NUMBER: &str = "row_number";
+
+/// Everything in a view's text that is not kept up to date yet.
+pub(super) fn check(state: &SessionState, view: &View) -> Vec<Fault> {
+    let mut checker = Checker {
+        state,
+        view,
+        faults: Vec::new(),
+    };
+    let _: ControlFlow<()> = view.query.visit(&mut checker);
+    checker.faults
+}
+
+struct Checker<'a> {
+    state: &'a SessionState,
+    view: &'a View,
+    faults: Vec<Fault>,
+}
+
+impl Checker<'_> {
+    fn refuse(&mut self, place: &impl Spanned, message: String, help: &str) {
+        let span = Span::try_from_sqlparser_span(place.span());
+        self.faults
+            .push(fault(self.view, span, message, Some(help.to_owned())));
+    }
+
+    fn check_function(&mut self, function: &Function) {
+        let name = function.name.to_string().to_lowercase();
+        if function.over.is_some() {
+            if name != ROW_NUMBER {
+                let message = format!("window function {name}() is not kept up to date yet");
+                let help = "use row_number(), or an aggregate in a sub-query that is joined";
+                self.refuse(&function.name, message, help);
+            }
+            return;
+        }
+        let Some(known) = self.state.scalar_functions().get(&name) else {
+            return;
+        };
+        if known.signature().volatility == Volatility::Immutable {
+            return;
+        }
+        let is_clock = known.signature().volatility == Volatility::Stable;
+        let (message, help) = if is_clock {
+            let message = format!("{name}() is not kept up to date yet");
+            (
+                message,
+                "compare with a time that is data, such as a max(...) over the events",
+            )
+        } else {
+            let message = format!("{name}() differs each time that it is asked");
+            (message, "let the events carry the value")
+        };
+        self.refuse(&function.name, message, help);
+    }
+}
+
+impl Visitor for Checker<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        if let Some(with) = &query.with
+            && with.recursive
+        {
+            let message = "WITH RECURSIVE is not kept up to date yet".to_owned();
+            self.refuse(
+                with,
+                message,
+                "join the table with itself once for each level",
+            );
+        }
+        if query.order_by.is_none() {
+            let help = "add ORDER BY, which says which rows are kept";
+            if let Some(limit) = limit_of(query) {
+                self.refuse(limit, "LIMIT keeps any rows".to_owned(), help);
+            } else if query.fetch.is_some() {
+                self.refuse(query, "FETCH FIRST keeps any rows".to_owned(), help);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        if let GroupByExpr::Expressions(keys, modifiers) = &select.group_by {
+            let help = "write one SELECT for each grouping and join them with UNION ALL";
+            for key in keys {
+                let name = match key {
+                    Expr::GroupingSets(_) => "GROUPING SETS",
+                    Expr::Cube(_) => "CUBE",
+                    Expr::Rollup(_) => "ROLLUP",
+                    _ => continue,
+                };
+                self.refuse(key, format!("{name} is not kept up to date yet"), help);
+            }
+            if !modifiers.is_empty() {
+                let message = "a modifier of GROUP BY is not kept up to date yet".to_owned();
+                self.refuse(&select.group_by, message, help);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr {
+            self.check_function(function);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The expression of a LIMIT or OFFSET.
+fn limit_of(query: &Query) -> Option<&Expr> {
+    match query.limit_clause.as_ref()? {
+        LimitClause::LimitOffset { limit, offset, .. } => limit
+            .as_ref()
+            .or(offset.as_ref().map(|offset| &offset.value)),
+        LimitClause::OffsetCommaLimit { limit, .. } => Some(limit),
+    }
+}

@@ -1,0 +1,232 @@
+//! What is refused, and where it stands.
+//!
+//! Two things make a view faulty: SQL that DataFusion cannot plan, and SQL that it can plan but that
+//! cannot be kept up to date here. Both flow in as [`Trouble`] and flow out as a [`Fault`] with a
+//! place in the view's text and, where one is known, what to write instead.
+
+use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError, Span};
+use thiserror::Error;
+
+use crate::script::{Fault, Origin, View};
+
+/// Why a view cannot be planned.
+#[derive(Debug, Error)]
+pub(super) enum Trouble {
+    /// It can be planned but not kept up to date.
+    #[error("{}", .0.message)]
+    Refused(Box<Refusal>),
+    /// DataFusion cannot plan it.
+    #[error(transparent)]
+    DataFusion(Box<DataFusionError>),
+}
+
+/// A construct that is not kept up to date.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub message: String,
+    pub help: Option<String>,
+    pub span: Option<Span>,
+}
+
+impl From<DataFusionError> for Trouble {
+    fn from(error: DataFusionError) -> Trouble {
+        Trouble::DataFusion(Box::new(error))
+    }
+}
+
+impl Trouble {
+    /// A construct that is not kept up to date, and what to write instead.
+    pub fn refused(message: impl Into<String>, help: impl Into<String>) -> Trouble {
+        let help = Some(help.into());
+        Trouble::Refused(Box::new(Refusal {
+            message: message.into(),
+            help,
+            span: None,
+        }))
+    }
+
+    /// The same, with its place in the text.
+    pub fn at(mut self, place: Option<Span>) -> Trouble {
+        if let Trouble::Refused(refusal) = &mut self {
+            refusal.span = place;
+        }
+        self
+    }
+
+    /// What to tell the author of the view; one fault for each error that DataFusion found.
+    pub fn faults(&self, view: &View) -> Vec<Fault> {
+        match self {
+            Trouble::Refused(refusal) => {
+                let Refusal {
+                    message,
+                    help,
+                    span,
+                } = refusal.as_ref();
+                vec![fault(view, *span, message.clone(), help.clone())]
+            }
+            Trouble::DataFusion(error) => faults_of(view, error),
+        }
+    }
+}
+
+/// A fault of a view; without a place it is the whole query's.
+pub(super) fn fault(
+    view: &View,
+    span: Option<Span>,
+    message: String,
+    help: Option<String>,
+) -> Fault {
+    let Some(span) = span else {
+        let text = view.query.to_string();
+        let first_word = text
+            .chars()
+            .take_while(|character| character.is_alphabetic())
+            .count();
+        let origin = view.query_origin.clone();
+        return Fault {
+            origin,
+            length: first_word.max(1),
+            message,
+            help,
+        };
+    };
+    let origin = Origin {
+        file: view.query_origin.file.clone(),
+        line: span.start.line,
+        column: span.start.column,
+    };
+    let is_one_line = span.end.line == span.start.line && span.end.column > span.start.column;
+    let length = if is_one_line {
+        span.end.column - span.start.column
+    } else {
+        1
+    };
+    Fault {
+        origin,
+        length: usize::try_from(length).unwrap_or(1),
+        message,
+        help,
+    }
+}
+
+fn faults_of(view: &View, error: &DataFusionError) -> Vec<Fault> {
+    if let DataFusionError::Collection(errors) = error {
+        return errors
+            .iter()
+            .flat_map(|error| faults_of(view, error))
+            .collect();
+    }
+    let mut diagnostic = None;
+    let mut cause = error;
+    loop {
+        cause = match cause {
+            DataFusionError::Diagnostic(found, inner) => {
+                diagnostic.get_or_insert(found.as_ref());
+                inner
+            }
+            DataFusionError::Context(_, inner) => inner,
+            DataFusionError::Shared(inner) => inner,
+            _ => break,
+        };
+    }
+    vec![explain(view, diagnostic, cause)]
+}
+
+fn explain(view: &View, diagnostic: Option<&Diagnostic>, cause: &DataFusionError) -> Fault {
+    let mut span = diagnostic.and_then(|diagnostic| diagnostic.span);
+    if let DataFusionError::SchemaError(error, _) = cause {
+        match error.as_ref() {
+            SchemaError::FieldNotFound {
+                field,
+                valid_fields,
+            } => {
+                span = span.or_else(|| field.spans().first());
+                let message = format!("column \"{}\" not found", field.flat_name());
+                return fault(view, span, message, near(field, valid_fields));
+            }
+            SchemaError::AmbiguousReference { field } => {
+                span = span.or_else(|| field.spans().first());
+                let message = format!("column \"{}\" is in several of the relations", field.name);
+                let help = format!("write the relation before it, as in t.{}", field.name);
+                return fault(view, span, message, Some(help));
+            }
+            SchemaError::DuplicateUnqualifiedField { name }
+            | SchemaError::DuplicateQualifiedField { name, .. } => {
+                let message = format!("two columns are named \"{name}\"");
+                return fault(
+                    view,
+                    span,
+                    message,
+                    Some("give one of them another name with AS".into()),
+                );
+            }
+        }
+    }
+    let message = match diagnostic {
+        Some(diagnostic) => sentence(&diagnostic.message),
+        None => sentence(&cause.strip_backtrace()),
+    };
+    let help = diagnostic.and_then(|diagnostic| {
+        let helps = diagnostic.helps.iter().map(|help| &help.message);
+        let notes = diagnostic.notes.iter().map(|note| &note.message);
+        let all: Vec<_> = helps.chain(notes).map(|text| sentence(text)).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    });
+    fault(view, span, message, help)
+}
+
+/// DataFusion's message as ours: one line, lower case, without its own prefix.
+fn sentence(text: &str) -> String {
+    let mut text = text.lines().next().unwrap_or_default().trim();
+    const PREFIXES: [&str; 5] = [
+        "Error during planning: ",
+        "This feature is not implemented: ",
+        "Schema error: ",
+        "SQL error: ",
+        "Optimizer rule ",
+    ];
+    for prefix in PREFIXES {
+        text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    let text = text.trim_end_matches('.');
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) if chars.clone().next().is_some_and(char::is_lowercase) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// The columns that an unknown one may stand for.
+fn near(field: &Column, valid_fields: &[Column]) -> Option<String> {
+    let mut names: Vec<&str> = valid_fields
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    suggest(&field.name, &names).or_else(|| {
+        let listed = names.iter().take(12).map(|name| format!("\"{name}\""));
+        let listed = listed.collect::<Vec<_>>().join(", ");
+        let more = if names.len() > 12 { ", ..." } else { "" };
+        (!names.is_empty()).then(|| format!("the columns are {listed}{more}"))
+    })
+}
+
+/// "did you mean" with the names that resemble a wrong one, nearest first.
+pub(super) fn suggest(wrong: &str, names: &[&str]) -> Option<String> {
+    let folded = wrong.to_lowercase();
+    let mut ranked: Vec<(f64, &str)> = names
+        .iter()
+        .map(|name| (strsim::jaro_winkler(&folded, &name.to_lowercase()), *name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let near: Vec<String> = ranked
+        .iter()
+        .take(3)
+        .map(|(_, name)| format!("\"{name}\""))
+        .collect();
+    (!near.is_empty()).then(|| format!("did you mean {}?", near.join(" or ")))
+}

@@ -1,0 +1,238 @@
+//! How SQL is read: one DataFusion session configuration for planning and for batch answers.
+//!
+//! A [`Script`] flows in; sessions flow out in which its tables and views have names. The planner's
+//! session knows only schemas; the batch session is given rows by its caller and answers the same
+//! SQL all at once, which is what a maintained answer must equal.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::{DataFusionError, TableReference, plan_datafusion_err, plan_err};
+use datafusion::datasource::ViewTable;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::{SessionContext, SessionState};
+use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn};
+use datafusion::logical_expr::utils::expr_to_columns;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::optimizer::Optimizer;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast;
+use futures::executor::block_on;
+
+use crate::script::{Script, View};
+
+/// The schema in which the system's own relations live.
+pub(super) const SYSTEM: &str = "tillrace";
+
+/// Rules of DataFusion's optimiser that are left out, and why.
+const OMITTED_RULES: [&str; 3] = [
+    // Moves a limit away from the ORDER BY that says which rows it keeps.
+    "push_down_limit",
+    // Splits DISTINCT ON into one `first_value` a column, which may take its values from several
+    // rows where the order leaves rows equal.
+    "replace_distinct_aggregate",
+    // Turns a distinct aggregate into two levels of groups; the engine keeps distinct ones itself,
+    // and sums partial sums only where that is exact.
+    "single_distinct_aggregation_to_group_by",
+];
+
+/// A batch session with the settings of the planner. The caller registers each table of the script
+/// under its name, with [`define_views`] the views, and may then ask for any of them.
+///
+/// # Errors
+/// If the schema `tillrace` of the system's relations cannot be made.
+pub fn batch_context() -> Result<SessionContext, DataFusionError> {
+    let context = SessionContext::new_with_config(config());
+    let catalog = context
+        .catalog("datafusion")
+        .ok_or_else(|| plan_datafusion_err!("a session has no default catalog"))?;
+    catalog.register_schema(SYSTEM, Arc::new(MemorySchemaProvider::new()))?;
+    Ok(context)
+}
+
+/// Registers the views of a script in a session that knows its tables, each by its query: also
+/// materialized ones, so that an answer is computed from the tables alone.
+///
+/// # Errors
+/// If a query cannot be planned, for instance since it reads a table that is not registered.
+pub fn define_views(context: &SessionContext, script: &Script) -> Result<(), DataFusionError> {
+    for view in &script.views {
+        let plan = logical(&context.state(), view)?;
+        let name = TableReference::bare(view.name.as_str());
+        context.register_table(name, Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))?;
+    }
+    Ok(())
+}
+
+/// A view's query as DataFusion reads it, with the view's own names for its columns.
+pub(super) fn logical(state: &SessionState, view: &View) -> Result<LogicalPlan, DataFusionError> {
+    let query = Box::new(ast::Statement::Query(view.query.clone()));
+    let plan = block_on(state.statement_to_plan(Statement::Statement(query)))?;
+    rename(plan, &view.column_names)
+}
+
+/// Leaves columns out below each DISTINCT ON that it does not look at; the optimiser takes it to
+/// look at all of them.
+pub(super) fn narrow_distinct_on(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let narrowed = plan.transform_down_with_subqueries(|part| {
+        let LogicalPlan::Distinct(Distinct::On(distinct)) = part else {
+            return Ok(Transformed::no(part));
+        };
+        let order = distinct.sort_expr.iter().flatten().map(|key| &key.expr);
+        let exprs = distinct
+            .on_expr
+            .iter()
+            .chain(&distinct.select_expr)
+            .chain(order);
+        let mut used = HashSet::new();
+        for expr in exprs {
+            expr_to_columns(expr, &mut used)?;
+        }
+        let all = distinct.input.schema().columns();
+        let chosen: Vec<_> = all
+            .iter()
+            .filter(|column| used.contains(column))
+            .cloned()
+            .collect();
+        if chosen.is_empty() || chosen.len() == all.len() {
+            return Ok(Transformed::no(LogicalPlan::Distinct(Distinct::On(
+                distinct,
+            ))));
+        }
+        let input = LogicalPlanBuilder::from(Arc::unwrap_or_clone(distinct.input))
+            .project(chosen.into_iter().map(Expr::Column))?
+            .build()?;
+        let narrow = DistinctOn {
+            input: Arc::new(input),
+            ..distinct
+        };
+        Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::On(
+            narrow,
+        ))))
+    });
+    narrowed.data()
+}
+
+/// Gives the first columns of a plan other names.
+fn rename(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan, DataFusionError> {
+    if names.is_empty() {
+        return Ok(plan);
+    }
+    let columns = plan.schema().columns();
+    if names.len() > columns.len() {
+        return plan_err!(
+            "the view names {} columns, its query has {}",
+            names.len(),
+            columns.len()
+        );
+    }
+    let renamed = columns.into_iter().enumerate().map(|(position, column)| {
+        let column = Expr::Column(column);
+        match names.get(position) {
+            Some(name) => column.alias(name),
+            None => column,
+        }
+    });
+    LogicalPlanBuilder::from(plan)
+        .project(renamed.collect::<Vec<_>>())?
+        .build()
+}
+
+/// The planner's session: every table by its schema alone.
+pub(super) fn planning_context(script: &Script) -> Result<SessionContext, DataFusionError> {
+    let rules = Optimizer::new().rules.into_iter();
+    let rules = rules
+        .filter(|rule| !OMITTED_RULES.contains(&rule.name()))
+        .collect();
+    let mut config = config();
+    config
+        .options_mut()
+        .optimizer
+        .enable_physical_uncorrelated_scalar_subquery = false;
+    let state = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_optimizer_rules(rules)
+        .build();
+    let context = SessionContext::new_with_state(state);
+    for table in &script.tables {
+        declare(
+            &context,
+            TableReference::bare(table.name.as_str()),
+            table.schema(),
+        )?;
+    }
+    let catalog = context
+        .catalog("datafusion")
+        .ok_or_else(|| plan_datafusion_err!("a session has no default catalog"))?;
+    let system = Arc::new(MemorySchemaProvider::new());
+    for (name, schema) in [("rejects", rejects_schema()), ("blocks", blocks_schema())] {
+        system.register_table(name.to_owned(), Arc::new(EmptyTable::new(schema)))?;
+    }
+    catalog.register_schema(SYSTEM, system)?;
+    Ok(context)
+}
+
+/// Makes a relation known by its schema alone.
+pub(super) fn declare(
+    context: &SessionContext,
+    name: TableReference,
+    schema: SchemaRef,
+) -> Result<(), DataFusionError> {
+    context
+        .register_table(name, Arc::new(EmptyTable::new(schema)))
+        .map(|_| ())
+}
+
+/// Makes a plain view known by its query, which takes the place of its name.
+pub(super) fn inline(
+    context: &SessionContext,
+    view: &View,
+    plan: LogicalPlan,
+) -> Result<(), DataFusionError> {
+    let name = TableReference::bare(view.name.as_str());
+    context
+        .register_table(name, Arc::new(ViewTable::new(plan, None)))
+        .map(|_| ())
+}
+
+/// The rows of `tillrace.rejects`.
+pub(super) fn rejects_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("input", DataType::Utf8, true),
+        Field::new("table", DataType::Utf8, true),
+        Field::new("file", DataType::Utf8, true),
+        Field::new("position", DataType::Int64, true),
+        Field::new("reason", DataType::Utf8, true),
+        Field::new("record", DataType::Utf8, true),
+    ]))
+}
+
+/// The counts of one block, which `tillrace.inputs` adds up.
+pub(super) fn blocks_schema() -> SchemaRef {
+    let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    Arc::new(Schema::new(vec![
+        Field::new("input", DataType::Utf8, true),
+        Field::new("table", DataType::Utf8, true),
+        Field::new("rows", DataType::Int64, true),
+        Field::new("bytes", DataType::Int64, true),
+        Field::new("rejects", DataType::Int64, true),
+        Field::new("newest_event_time", time, true),
+    ]))
+}
+
+/// The settings on which the meaning of SQL depends.
+fn config() -> SessionConfig {
+    let mut config = SessionConfig::new();
+    let options = config.options_mut();
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.enable_ident_normalization = true;
+    options.sql_parser.collect_spans = true;
+    // Without a zone, times are UTC and carry no zone in their type, as TIMESTAMP does.
+    options.execution.time_zone = None;
+    config
+}

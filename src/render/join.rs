@@ -1,0 +1,316 @@
+//! Inner joins: pairs of rows with equal keys, kept up to date from both sides.
+//!
+//! Two arrangements flow in, deltas with the left side's columns and then the right side's flow
+//! out. Differential drives the join, fresh batch against everything that the other side holds;
+//! this room plays each such unit out by merging keys. A row that finds many partners is decoded
+//! once and repeated by index, so a join of events with a small table costs little more than the
+//! events.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::SchemaRef;
+use differential_dataflow::operators::join::{Fresh, JoinTactic, join_with_tactic};
+use differential_dataflow::trace::cursor::{Cursor, CursorList, cursor_list};
+use differential_dataflow::trace::{BatchCursor, TraceReader};
+
+use super::Deltas;
+use super::arrange::{ArrangedRows, RowTrace};
+use super::map::batch;
+use crate::delta::{Delta, Diff, Time};
+use crate::row::{RowBatch, RowCodec, Rows};
+
+/// How many pairs are gathered before they are handed on.
+const PAIRS_PER_DELTA: usize = 16 * 1024;
+
+/// How the values of both sides are read.
+pub(super) struct Sides {
+    /// The codec of the left side's values.
+    pub(super) left: RowCodec,
+    /// The codec of the right side's values.
+    pub(super) right: RowCodec,
+    /// The columns of both.
+    pub(super) schema: SchemaRef,
+}
+
+/// Renders the join of two arrangements by the same key.
+pub(super) fn join<'scope>(
+    left: ArrangedRows<'scope>,
+    right: ArrangedRows<'scope>,
+    sides: Sides,
+) -> Deltas<'scope> {
+    let tactic = RowTactic {
+        sides: Rc::new(sides),
+    };
+    join_with_tactic::<RowTrace, RowTrace, RowTactic, Vec<Delta>>(left, right, "Join", tactic)
+}
+
+struct RowTactic {
+    sides: Rc<Sides>,
+}
+
+type SharedBatch = <RowTrace as TraceReader>::Batch;
+type RowCursor = CursorList<BatchCursor<RowTrace>>;
+
+impl JoinTactic<Time, Rc<RowBatch>, Rc<RowBatch>, Vec<Delta>> for RowTactic {
+    fn prep(
+        &mut self,
+        left: Vec<Rc<RowBatch>>,
+        right: Vec<Rc<RowBatch>>,
+        _fresh: Fresh,
+        meet: Time,
+    ) -> Box<dyn Iterator<Item = Vec<Delta>>> {
+        let (left, left_storage) = cursor_list(left);
+        let (right, right_storage) = cursor_list(right);
+        Box::new(Unit {
+            sides: Rc::clone(&self.sides),
+            left,
+            left_storage,
+            right,
+            right_storage,
+            meet,
+            pairs: BTreeMap::new(),
+            ready: VecDeque::new(),
+            values: (Vec::new(), Vec::new()),
+            exhausted: false,
+        })
+    }
+}
+
+/// The join of one fresh batch with what the other side holds, played out bit by bit.
+struct Unit {
+    sides: Rc<Sides>,
+    left: RowCursor,
+    left_storage: Vec<SharedBatch>,
+    right: RowCursor,
+    right_storage: Vec<SharedBatch>,
+    /// No output time lies before it.
+    meet: Time,
+    pairs: BTreeMap<Time, Pairs>,
+    ready: VecDeque<Delta>,
+    /// The updates of both sides' values for the key at hand.
+    values: (Vec<Update>, Vec<Update>),
+    exhausted: bool,
+}
+
+/// One update of a value: the value as a position in the rows of its key, when, and by how much.
+#[derive(Clone, Copy)]
+struct Update {
+    value: u32,
+    time: Time,
+    diff: Diff,
+}
+
+/// Pairs at one time: rows of both sides, each once, and which of them go together.
+#[derive(Default)]
+struct Pairs {
+    left: Rows,
+    right: Rows,
+    left_index: Vec<u32>,
+    right_index: Vec<u32>,
+    diffs: Vec<Diff>,
+}
+
+impl Iterator for Unit {
+    type Item = Vec<Delta>;
+
+    fn next(&mut self) -> Option<Vec<Delta>> {
+        while self.ready.is_empty() && !self.exhausted {
+            self.match_next_key();
+        }
+        if self.exhausted {
+            for (time, pairs) in std::mem::take(&mut self.pairs) {
+                self.ready.push_back(pairs.finish(&self.sides, time));
+            }
+        }
+        self.ready.pop_front().map(|delta| vec![delta])
+    }
+}
+
+impl Unit {
+    /// Moves both cursors to the next key that they share, and pairs its values.
+    fn match_next_key(&mut self) {
+        loop {
+            let keys = (
+                self.left.get_key(&self.left_storage),
+                self.right.get_key(&self.right_storage),
+            );
+            let (Some(left), Some(right)) = keys else {
+                self.exhausted = true;
+                return;
+            };
+            match left.cmp(right) {
+                std::cmp::Ordering::Less => self.left.seek_key(&self.left_storage, right),
+                std::cmp::Ordering::Greater => self.right.seek_key(&self.right_storage, left),
+                std::cmp::Ordering::Equal => break,
+            }
+        }
+        let (mut left_rows, mut right_rows) = (Rows::default(), Rows::default());
+        let (left, right) = &mut self.values;
+        load(
+            &mut self.left,
+            &self.left_storage,
+            self.meet,
+            &mut left_rows,
+            left,
+        );
+        load(
+            &mut self.right,
+            &self.right_storage,
+            self.meet,
+            &mut right_rows,
+            right,
+        );
+        self.pair(&left_rows, &right_rows);
+        self.left.step_key(&self.left_storage);
+        self.right.step_key(&self.right_storage);
+    }
+
+    fn pair(&mut self, left_rows: &Rows, right_rows: &Rows) {
+        let (left, right) = std::mem::take(&mut self.values);
+        // Where each row of this key stands in the pairs at a time.
+        let mut placed = Placed::new(left_rows.len(), right_rows.len());
+        for l in &left {
+            for r in &right {
+                let time = l.time.max(r.time);
+                let pairs = self.pairs.entry(time).or_default();
+                placed.at(time);
+                let left_index = placed.left(l.value, &mut pairs.left, left_rows);
+                let right_index = placed.right(r.value, &mut pairs.right, right_rows);
+                pairs.left_index.push(left_index);
+                pairs.right_index.push(right_index);
+                pairs.diffs.push(l.diff * r.diff);
+                if pairs.diffs.len() >= PAIRS_PER_DELTA {
+                    let pairs = std::mem::take(pairs);
+                    self.ready.push_back(pairs.finish(&self.sides, time));
+                    placed.forget();
+                }
+            }
+        }
+        self.values = (left, right);
+    }
+}
+
+/// Reads the values of the key at hand, times moved up to `meet`.
+fn load(
+    cursor: &mut RowCursor,
+    storage: &Vec<SharedBatch>,
+    meet: Time,
+    rows: &mut Rows,
+    updates: &mut Vec<Update>,
+) {
+    updates.clear();
+    while let Some(value) = cursor.get_val(storage) {
+        let begin = updates.len();
+        let number = u32::try_from(rows.len()).expect("a key has fewer than 2^32 values");
+        cursor.map_times(storage, |time, diff| {
+            updates.push(Update {
+                value: number,
+                time: (*time).max(meet),
+                diff: *diff,
+            });
+        });
+        merge_equal_times(updates, begin);
+        if updates.len() > begin {
+            rows.push(value);
+        }
+        cursor.step_val(storage);
+    }
+}
+
+/// Adds up the updates from `begin` on that share a time, and drops those that cancel out.
+fn merge_equal_times(updates: &mut Vec<Update>, begin: usize) {
+    if updates.len() - begin > 1 {
+        updates[begin..].sort_unstable_by_key(|update| update.time);
+        let mut end = begin;
+        for at in begin + 1..updates.len() {
+            if updates[at].time == updates[end].time {
+                updates[end].diff += updates[at].diff;
+            } else {
+                end += 1;
+                updates[end] = updates[at];
+            }
+        }
+        updates.truncate(end + 1);
+    }
+    let mut kept = begin;
+    for at in begin..updates.len() {
+        if updates[at].diff != 0 {
+            updates[kept] = updates[at];
+            kept += 1;
+        }
+    }
+    updates.truncate(kept);
+}
+
+/// Which rows of a key already stand among the pairs at a time.
+struct Placed {
+    time: Option<Time>,
+    left: Vec<u32>,
+    right: Vec<u32>,
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+impl Placed {
+    fn new(left: usize, right: usize) -> Self {
+        Placed {
+            time: None,
+            left: vec![NOWHERE; left],
+            right: vec![NOWHERE; right],
+        }
+    }
+
+    /// Turns to the pairs at `time`.
+    fn at(&mut self, time: Time) {
+        if self.time != Some(time) {
+            self.forget();
+            self.time = Some(time);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.left.fill(NOWHERE);
+        self.right.fill(NOWHERE);
+    }
+
+    fn left(&mut self, value: u32, to: &mut Rows, from: &Rows) -> u32 {
+        place(&mut self.left[value as usize], value, to, from)
+    }
+
+    fn right(&mut self, value: u32, to: &mut Rows, from: &Rows) -> u32 {
+        place(&mut self.right[value as usize], value, to, from)
+    }
+}
+
+fn place(placed: &mut u32, value: u32, to: &mut Rows, from: &Rows) -> u32 {
+    if *placed == NOWHERE {
+        *placed = u32::try_from(to.len()).expect("a delta has fewer than 2^32 rows");
+        to.push(from.get(value as usize));
+    }
+    *placed
+}
+
+impl Pairs {
+    fn finish(self, sides: &Sides, time: Time) -> Delta {
+        let rows = self.diffs.len();
+        let mut columns = repeat(&sides.left, &self.left, self.left_index);
+        columns.extend(repeat(&sides.right, &self.right, self.right_index));
+        let batch = batch(&sides.schema, columns, rows).expect("both sides fit the joined schema");
+        Delta::new(batch, self.diffs, time)
+    }
+}
+
+fn repeat(codec: &RowCodec, rows: &Rows, index: Vec<u32>) -> Vec<ArrayRef> {
+    let columns = codec
+        .decode(rows.iter())
+        .expect("rows are of the codec's making");
+    let index = Arc::new(UInt32Array::from(index));
+    columns
+        .iter()
+        .map(|column| take(column, index.as_ref(), None).expect("indices of decoded rows"))
+        .collect()
+}

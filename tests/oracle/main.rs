@@ -1,0 +1,71 @@
+//! The oracle: whatever the script, whatever arrives, in whatever order, on however many workers,
+//! after every epoch every maintained answer equals DataFusion's batch answer over what the tables
+//! hold then.
+//!
+//! Agreement of the engine with itself would prove little: it would agree with its own mistakes. So
+//! the other side is another engine, and what a table holds is worked out in plain code.
+//!
+//! `PROPTEST_CASES` sets the number of cases, `PROPTEST_RNG_SEED` repeats a run; the seed is printed
+//! at its start.
+
+mod aggregate;
+mod case;
+mod choices;
+mod expression;
+mod fixed;
+
+mod probe;
+mod query;
+mod schema;
+mod trial;
+
+use std::sync::atomic::Ordering;
+
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+
+/// Cases in an ordinary run: about half a minute's worth.
+const CASES: u32 = 300;
+
+#[test]
+fn maintained_answers_equal_batch_answers() {
+    let from_environment = |name| {
+        std::env::var(name)
+            .ok()
+            .and_then(|value| value.parse().ok())
+    };
+    let cases = from_environment("PROPTEST_CASES").map_or(CASES, |cases: u64| cases as u32);
+    let seed = from_environment("PROPTEST_RNG_SEED").unwrap_or_else(rand::random::<u64>);
+    eprintln!("PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases}");
+    let config = Config {
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        max_shrink_iters: 4000,
+        ..Config::default()
+    };
+    let outcome = TestRunner::new(config).run(&case::seeds(), |seeds| {
+        trial::run(seeds.case()).map_err(TestCaseError::fail)
+    });
+    if let Err(error) = outcome {
+        match error {
+            TestError::Fail(reason, seeds) => {
+                panic!("PROPTEST_RNG_SEED={seed}: {reason}\n{seeds:?}")
+            }
+            TestError::Abort(reason) => panic!("PROPTEST_RNG_SEED={seed}: {reason}"),
+        }
+    }
+    let compared = trial::COMPARED.load(Ordering::Relaxed);
+    let with_rows = trial::WITH_ROWS.load(Ordering::Relaxed);
+    let without = trial::WITHOUT_BATCH_ANSWER.load(Ordering::Relaxed);
+    eprintln!(
+        "{compared} answers compared, {with_rows} of them with rows; {without} had no batch answer"
+    );
+    assert!(
+        with_rows * 2 > compared,
+        "most answers are empty: the grammar proves too little"
+    );
+    assert!(
+        without * 5 < compared,
+        "too many queries have no batch answer"
+    );
+}

@@ -1,0 +1,434 @@
+//! Random queries over tables and the views before them.
+
+use crate::aggregate::aggregate;
+use crate::choices::Choices;
+use crate::expression::{Expressions, Family, Field, KEYS};
+
+/// Something that a query may read: a table or a view.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    pub name: String,
+    pub fields: Vec<Field>,
+}
+
+/// A query and its columns.
+pub struct Query {
+    pub sql: String,
+    pub fields: Vec<Field>,
+}
+
+/// Makes queries over some relations.
+pub struct Queries<'a, 'b> {
+    pub relations: &'a [Relation],
+    pub choices: &'a mut Choices<'b>,
+}
+
+/// How deep expressions are.
+const DEPTH: usize = 2;
+
+/// A list of results: their SQL, each with a name of its own.
+#[derive(Default)]
+struct Results {
+    sql: Vec<String>,
+    fields: Vec<Field>,
+}
+
+impl Results {
+    fn push(&mut self, sql: &str, family: Family, inexact: bool) {
+        let name = format!("x{}", self.fields.len());
+        self.sql.push(format!("{sql} AS {name}"));
+        self.fields.push(Field {
+            name,
+            family,
+            inexact,
+        });
+    }
+
+    fn list(&self) -> String {
+        self.sql.join(", ")
+    }
+}
+
+impl<'b> Queries<'_, 'b> {
+    /// Any query.
+    pub fn query(&mut self) -> Query {
+        match self.choices.pick(16) {
+            0 | 1 => self.select(),
+            2..=4 => self.group(),
+            5 | 6 => self.select_from_join(),
+            7 => self.group_join(),
+            8 => self.exists(),
+            9 => self.in_query(),
+            10 | 11 => self.set_operation(),
+            12 => self.top_by_number(),
+            13 => self.limit(),
+            14 => self.unnest(),
+            _ => self.compared_with_scalar(),
+        }
+    }
+
+    fn relation(&mut self, alias: &str) -> Relation {
+        let relation = self.choices.of(self.relations);
+        let qualified = |field: &Field| Field {
+            name: format!("{alias}.{}", field.name),
+            ..field.clone()
+        };
+        let fields = relation.fields.iter().map(qualified).collect();
+        Relation {
+            name: format!("{} {alias}", relation.name),
+            fields,
+        }
+    }
+
+    fn over<'c>(&'c mut self, fields: &'c [Field]) -> Expressions<'c, 'b> {
+        Expressions {
+            fields,
+            choices: self.choices,
+        }
+    }
+
+    fn filter(&mut self, fields: &[Field]) -> String {
+        match self.choices.pick(3) {
+            0 => String::new(),
+            _ => format!(" WHERE {}", self.over(fields).of(Family::Bool, DEPTH)),
+        }
+    }
+
+    /// Some results over columns, and columns as they are, inexact ones too.
+    fn results(&mut self, fields: &[Field]) -> Results {
+        let mut results = Results::default();
+        for _ in 0..=self.choices.pick(3) {
+            if self.choices.one_in(2) {
+                let field = self.choices.of(fields);
+                results.push(&field.name, field.family, field.inexact);
+            } else {
+                let family = self.choices.of(&KEYS);
+                results.push(&self.over(fields).of(family, DEPTH), family, false);
+            }
+        }
+        results
+    }
+
+    fn select(&mut self) -> Query {
+        let relation = self.relation("a");
+        let results = self.results(&relation.fields);
+        let filter = self.filter(&relation.fields);
+        let distinct = self.distinct(&results);
+        let sql = format!(
+            "SELECT {distinct}{} FROM {}{filter}",
+            results.list(),
+            relation.name
+        );
+        Query {
+            sql,
+            fields: results.fields,
+        }
+    }
+
+    fn distinct(&mut self, results: &Results) -> &'static str {
+        let may = results.fields.iter().all(|field| !field.inexact);
+        if may && self.choices.one_in(5) {
+            "DISTINCT "
+        } else {
+            ""
+        }
+    }
+
+    fn group(&mut self) -> Query {
+        let relation = self.relation("a");
+        let filter = self.filter(&relation.fields);
+        self.grouped(&format!("{}{filter}", relation.name), &relation.fields)
+    }
+
+    fn grouped(&mut self, from: &str, fields: &[Field]) -> Query {
+        let mut results = Results::default();
+        let mut keys = Vec::new();
+        for _ in 0..self.choices.of(&[1, 0, 2]) {
+            let family = self.choices.of(&KEYS);
+            let key = self.over(fields).of(family, 1);
+            results.push(&key, family, false);
+            // By position: a literal as a key is not one to name.
+            keys.push(results.fields.len().to_string());
+        }
+        for _ in 0..=self.choices.pick(3) {
+            let (call, family, inexact) = aggregate(&mut self.over(fields));
+            results.push(&call, family, inexact);
+        }
+        let by = if keys.is_empty() {
+            String::new()
+        } else {
+            format!(" GROUP BY {}", keys.join(", "))
+        };
+        let having = match self.choices.pick(4) {
+            3 => " HAVING COUNT(*) > 1",
+            _ => "",
+        };
+        Query {
+            sql: format!("SELECT {} FROM {from}{by}{having}", results.list()),
+            fields: results.fields,
+        }
+    }
+
+    /// Two relations joined, and their columns.
+    fn join(&mut self) -> (String, Vec<Field>) {
+        let (left, right) = (self.relation("a"), self.relation("b"));
+        let fields = [left.fields.clone(), right.fields.clone()].concat();
+        let kinds = ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"];
+        let kind = self.choices.of(&kinds);
+        let mut conditions = vec![self.equality(&left, &right)];
+        if self.choices.one_in(3) {
+            conditions.push(self.equality(&left, &right));
+        }
+        if self.choices.one_in(3) {
+            conditions.push(self.over(&fields).of(Family::Bool, 1));
+        }
+        let condition = conditions.join(" AND ");
+        (
+            format!("{} {kind} {} ON {condition}", left.name, right.name),
+            fields,
+        )
+    }
+
+    /// That an expression of one side equals one of the other: columns wherever both have them.
+    fn equality(&mut self, left: &Relation, right: &Relation) -> String {
+        let shared: Vec<Family> = KEYS
+            .into_iter()
+            .filter(|family| {
+                let has = |fields: &[Field]| {
+                    fields
+                        .iter()
+                        .any(|field| field.is_key() && field.family == *family)
+                };
+                has(&left.fields) && has(&right.fields)
+            })
+            .collect();
+        let family = if shared.is_empty() {
+            Family::Integer
+        } else {
+            self.choices.of(&shared)
+        };
+        let columns = |fields: &[Field]| -> Vec<String> {
+            let fits = fields
+                .iter()
+                .filter(|field| field.is_key() && field.family == family);
+            fits.map(|field| field.name.clone()).collect()
+        };
+        let mut side = |fields: &[Field]| match columns(fields) {
+            columns if columns.is_empty() => self.over(fields).literal(family),
+            columns => self.choices.of(&columns),
+        };
+        format!("{} = {}", side(&left.fields), side(&right.fields))
+    }
+
+    fn select_from_join(&mut self) -> Query {
+        let (from, fields) = self.join();
+        let results = self.results(&fields);
+        let filter = self.filter(&fields);
+        Query {
+            sql: format!("SELECT {} FROM {from}{filter}", results.list()),
+            fields: results.fields,
+        }
+    }
+
+    fn group_join(&mut self) -> Query {
+        let (from, fields) = self.join();
+        let filter = self.filter(&fields);
+        self.grouped(&format!("{from}{filter}"), &fields)
+    }
+
+    fn exists(&mut self) -> Query {
+        let (outer, inner) = (self.relation("a"), self.relation("b"));
+        let results = self.results(&outer.fields);
+        let not = self.choices.of(&["", "NOT "]);
+        let mut condition = self.equality(&outer, &inner);
+        if self.choices.one_in(2) {
+            condition.push_str(" AND ");
+            condition.push_str(&self.over(&inner.fields).of(Family::Bool, 1));
+        }
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {not}EXISTS (SELECT 1 FROM {} WHERE {condition})",
+            results.list(),
+            outer.name,
+            inner.name
+        );
+        Query {
+            sql,
+            fields: results.fields,
+        }
+    }
+
+    fn in_query(&mut self) -> Query {
+        let (outer, inner) = (self.relation("a"), self.relation("b"));
+        let results = self.results(&outer.fields);
+        let family = self.choices.of(&KEYS);
+        let not = self.choices.of(&["", "NOT "]);
+        let needle = self.over(&outer.fields).of(family, 1);
+        let straw = self.over(&inner.fields).of(family, 1);
+        let filter = self.filter(&inner.fields);
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {needle} {not}IN (SELECT {straw} FROM {}{filter})",
+            results.list(),
+            outer.name,
+            inner.name
+        );
+        Query {
+            sql,
+            fields: results.fields,
+        }
+    }
+
+    fn set_operation(&mut self) -> Query {
+        let families: Vec<Family> = (0..=self.choices.pick(2))
+            .map(|_| self.choices.of(&KEYS))
+            .collect();
+        let operations = [
+            "UNION ALL",
+            "UNION",
+            "EXCEPT",
+            "INTERSECT",
+            "EXCEPT ALL",
+            "INTERSECT ALL",
+        ];
+        let operation = self.choices.of(&operations);
+        let mut side = || {
+            let relation = self.relation("a");
+            let mut results = Results::default();
+            for family in &families {
+                results.push(&self.over(&relation.fields).of(*family, 1), *family, false);
+            }
+            let filter = self.filter(&relation.fields);
+            (
+                format!("SELECT {} FROM {}{filter}", results.list(), relation.name),
+                results.fields,
+            )
+        };
+        let ((left, fields), (right, _)) = (side(), side());
+        Query {
+            sql: format!("{left} {operation} {right}"),
+            fields,
+        }
+    }
+
+    /// The columns of a relation that compare, and an order by all of them.
+    fn ordered(&mut self, relation: &Relation) -> (Results, String) {
+        let mut results = Results::default();
+        let mut order = Vec::new();
+        let keys: Vec<Field> = relation
+            .fields
+            .iter()
+            .filter(|f| f.is_key())
+            .cloned()
+            .collect();
+        for field in &keys {
+            results.push(&field.name, field.family, false);
+            let direction = self
+                .choices
+                .of(&["", " DESC", " NULLS FIRST", " DESC NULLS LAST"]);
+            order.push(format!("{}{direction}", field.name));
+        }
+        if keys.is_empty() {
+            results.push("1", Family::Integer, false);
+            order.push("1".to_owned());
+        }
+        let first = self.choices.pick(order.len());
+        order.rotate_left(first);
+        (results, order.join(", "))
+    }
+
+    fn top_by_number(&mut self) -> Query {
+        let relation = self.relation("a");
+        let (results, order) = self.ordered(&relation);
+        let family = self.choices.of(&KEYS);
+        let partition = match self.choices.pick(3) {
+            2 => String::new(),
+            _ => format!("PARTITION BY {} ", self.over(&relation.fields).leaf(family)),
+        };
+        let filter = self.filter(&relation.fields);
+        let limit = 1 + self.choices.pick(3);
+        let number = format!("row_number() OVER ({partition}ORDER BY {order}) AS n");
+        let inner = format!(
+            "SELECT {}, {number} FROM {}{filter}",
+            results.list(),
+            relation.name
+        );
+        let mut fields = results.fields;
+        let mut names: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
+        if self.choices.one_in(2) {
+            names.push(format!("CAST(n AS BIGINT) AS x{}", fields.len()));
+            let name = format!("x{}", fields.len());
+            fields.push(Field {
+                name,
+                family: Family::Integer,
+                inexact: false,
+            });
+        }
+        let sql = format!(
+            "SELECT {} FROM ({inner}) r WHERE n <= {limit}",
+            names.join(", ")
+        );
+        Query { sql, fields }
+    }
+
+    fn limit(&mut self) -> Query {
+        let relation = self.relation("a");
+        let (results, order) = self.ordered(&relation);
+        let filter = self.filter(&relation.fields);
+        let limit = self.choices.pick(5);
+        let offset = match self.choices.pick(3) {
+            2 => " OFFSET 1",
+            _ => "",
+        };
+        let sql = format!(
+            "SELECT {} FROM {}{filter} ORDER BY {order} LIMIT {limit}{offset}",
+            results.list(),
+            relation.name
+        );
+        Query {
+            sql,
+            fields: results.fields,
+        }
+    }
+
+    fn unnest(&mut self) -> Query {
+        let relation = self.relation("a");
+        let mut results = self.results(&relation.fields);
+        let filter = self.filter(&relation.fields);
+        let lists: Vec<String> = relation
+            .fields
+            .iter()
+            .filter(|field| field.family == Family::Texts)
+            .map(|field| field.name.clone())
+            .collect();
+        let list = match lists.is_empty() {
+            true => format!(
+                "make_array('a', {})",
+                self.over(&relation.fields).leaf(Family::Text)
+            ),
+            false => self.choices.of(&lists),
+        };
+        results.push(&format!("unnest({list})"), Family::Text, false);
+        Query {
+            sql: format!("SELECT {} FROM {}{filter}", results.list(), relation.name),
+            fields: results.fields,
+        }
+    }
+
+    fn compared_with_scalar(&mut self) -> Query {
+        let (outer, inner) = (self.relation("a"), self.relation("b"));
+        let results = self.results(&outer.fields);
+        let family = self.choices.of(&KEYS);
+        let left = self.over(&outer.fields).leaf(family);
+        let function = self.choices.of(&["MAX", "MIN"]);
+        let right = self.over(&inner.fields).leaf(family);
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {left} >= (SELECT {function}({right}) FROM {})",
+            results.list(),
+            outer.name,
+            inner.name
+        );
+        Query {
+            sql,
+            fields: results.fields,
+        }
+    }
+}
