@@ -18,6 +18,7 @@ mod general;
 mod group;
 mod input;
 mod join;
+mod keys;
 mod map;
 mod reduce;
 pub mod reject;
