@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tillrace::decode::Decoder;
@@ -22,8 +22,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 7;
 const BLOCK_BYTES: usize = 1 << 20;
-const NAMES: [&str; 7] =
-    ["event", "user_id", "product_id", "category", "price", "quantity", "timestamp"];
+const NAMES: [&str; 7] = [
+    "event",
+    "user_id",
+    "product_id",
+    "category",
+    "price",
+    "quantity",
+    "timestamp",
+];
 /// The wanted columns of each figure.
 const WANTED: [(&str, &[usize]); 5] = [
     ("2 columns (category, price)", &[3, 4]),
@@ -34,35 +41,67 @@ const WANTED: [(&str, &[usize]); 5] = [
 ];
 
 fn main() {
-    let number = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
+    let number = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse().ok());
     let rows: usize = number.unwrap_or(1_000_000);
     let (json, csv) = texts(rows);
-    let csv_options = CsvOptions { header: false, ..CsvOptions::default() };
-    for (name, format, text) in
-        [("JSON lines", Format::Json, json), ("CSV", Format::Csv(csv_options), csv)]
-    {
+    let csv_options = CsvOptions {
+        header: false,
+        ..CsvOptions::default()
+    };
+    for (name, format, text) in [
+        ("JSON lines", Format::Json, json),
+        ("CSV", Format::Csv(csv_options), csv),
+    ] {
         println!("{name}: {rows} rows of {} bytes", text.len() / rows);
-        let limit = rate(rows, || {
-            // Summing the places keeps memchr from merely counting.
-            let ends = memchr::memchr_iter(b'\n', black_box(&text));
-            black_box(ends.fold(0, |sum: usize, end| sum.wrapping_add(end)));
-        });
+        let limit = line_end_rate(&text);
         report("memchr of line ends", limit, limit, text.len() / rows);
-        let blocks = blocks(&text);
-        let input = OpenInput::pushed("memory", "events", format);
         for (wanted, columns) in WANTED {
-            let table = table();
-            let mut decoder = Decoder::new(&table, columns, &input, 0).expect("decodable");
-            let rate = rate(rows, || {
-                let mut decoded = 0;
-                for block in &blocks {
-                    decoded += decoder.decode(block).expect("decodable").batch.num_rows();
-                }
-                assert_eq!(decoded, rows);
-            });
+            let rate = decode_rate(&table(), columns, &format, &text);
             report(wanted, rate, limit, text.len() / rows);
         }
     }
+    let text = orders(rows / 4);
+    println!(
+        "JSON lines with lists: {} rows of {} bytes",
+        rows / 4,
+        text.len() / (rows / 4)
+    );
+    let limit = line_end_rate(&text);
+    report("memchr of line ends", limit, limit, text.len() / (rows / 4));
+    let rate = decode_rate(&orders_table(), &[0, 1], &Format::Json, &text);
+    report(
+        "order_id, items[] of three fields",
+        rate,
+        limit,
+        text.len() / (rows / 4),
+    );
+}
+
+/// Lines a second that memchr finds.
+fn line_end_rate(text: &[u8]) -> f64 {
+    let lines = memchr::memchr_iter(b'\n', text).count();
+    rate(lines, || {
+        // Summing the places keeps memchr from merely counting.
+        let ends = memchr::memchr_iter(b'\n', black_box(text));
+        black_box(ends.fold(0, |sum: usize, end| sum.wrapping_add(end)));
+    })
+}
+
+/// Rows a second that are decoded.
+fn decode_rate(table: &Table, columns: &[usize], format: &Format, text: &[u8]) -> f64 {
+    let rows = memchr::memchr_iter(b'\n', text).count();
+    let blocks = blocks(text);
+    let input = OpenInput::pushed("memory", &table.name, format.clone());
+    let mut decoder = Decoder::new(table, columns, &input, 0).expect("decodable");
+    rate(rows, || {
+        let mut decoded = 0;
+        for block in &blocks {
+            decoded += decoder.decode(block).expect("decodable").batch.num_rows();
+        }
+        assert_eq!(decoded, rows);
+    })
 }
 
 /// The same events as JSON lines and as CSV.
@@ -74,11 +113,18 @@ fn texts(rows: usize) -> (Vec<u8>, Vec<u8>) {
         let user = random.random_range(0..100_000);
         let product = random.random_range(0..10_000);
         let category = format!("category_{:02}", product % 100);
-        let price = format!("{}.{:02}", random.random_range(1..500), random.random_range(0..100));
+        let price = format!(
+            "{}.{:02}",
+            random.random_range(1..500),
+            random.random_range(0..100)
+        );
         let quantity = random.random_range(1..5);
         let second = row % 60;
         let (minute, hour) = (row / 60 % 60, row / 3600 % 24);
-        let at = format!("2024-03-{:02}T{hour:02}:{minute:02}:{second:02}Z", 1 + row / 86_400 % 28);
+        let at = format!(
+            "2024-03-{:02}T{hour:02}:{minute:02}:{second:02}Z",
+            1 + row / 86_400 % 28
+        );
         let written = writeln!(
             json,
             "{{\"event\":\"{event}\",\"user_id\":\"u{user}\",\"product_id\":\"p{product}\",\
@@ -86,11 +132,70 @@ fn texts(rows: usize) -> (Vec<u8>, Vec<u8>) {
              \"timestamp\":\"{at}\"}}"
         );
         written.expect("writing to memory works");
-        let written =
-            writeln!(csv, "{event},u{user},p{product},{category},{price},{quantity},{at}");
+        let written = writeln!(
+            csv,
+            "{event},u{user},p{product},{category},{price},{quantity},{at}"
+        );
         written.expect("writing to memory works");
     }
     (json.into_bytes(), csv.into_bytes())
+}
+
+/// Orders of one to four items.
+fn orders(rows: usize) -> Vec<u8> {
+    let mut random = ChaCha8Rng::seed_from_u64(2);
+    let mut text = String::new();
+    for row in 0..rows {
+        let mut items = String::new();
+        for i in 0..random.random_range(1..=4) {
+            let comma = if i > 0 { "," } else { "" };
+            let product = random.random_range(0..10_000);
+            let (quantity, price) = (random.random_range(1..5), random.random_range(1..500));
+            let written = write!(
+                items,
+                "{comma}{{\"product_id\":\"p{product}\",\"quantity\":{quantity},\
+                 \"price\":{price}.99}}"
+            );
+            written.expect("writing to memory works");
+        }
+        let written = writeln!(
+            text,
+            "{{\"order_id\":\"o{row}\",\"user_id\":\"u{}\",\"status\":\"created\",\
+             \"timestamp\":\"2024-03-01T12:00:00Z\",\"items\":[{items}]}}",
+            row % 1000
+        );
+        written.expect("writing to memory works");
+    }
+    text.into_bytes()
+}
+
+fn orders_table() -> Table {
+    let fields = Fields::from(vec![
+        Field::new("product_id", DataType::Utf8, true),
+        Field::new("quantity", DataType::Int32, true),
+        Field::new("price", DataType::Decimal128(18, 2), true),
+    ]);
+    let item = Field::new("item", DataType::Struct(fields), true);
+    let items = DataType::List(Arc::new(item));
+    let columns = vec![
+        column(("order_id", DataType::Utf8)),
+        column(("items", items)),
+    ];
+    Table {
+        columns,
+        options: TableOptions::default(),
+        ..table()
+    }
+}
+
+fn column((name, data_type): (&str, DataType)) -> Column {
+    Column {
+        name: name.to_owned(),
+        data_type,
+        nullable: true,
+        paths: vec![vec![name.to_owned()]],
+        comment: None,
+    }
 }
 
 fn table() -> Table {
@@ -103,18 +208,14 @@ fn table() -> Table {
         DataType::Int32,
         DataType::Timestamp(TimeUnit::Nanosecond, None),
     ];
-    let column = |(name, data_type): (&str, DataType)| Column {
-        name: name.to_owned(),
-        data_type,
-        nullable: true,
-        paths: vec![vec![name.to_owned()]],
-        comment: None,
-    };
     Table {
         name: "events".to_owned(),
         columns: NAMES.into_iter().zip(types).map(column).collect(),
         primary_key: Vec::new(),
-        options: TableOptions { event_time: Some(6), ..TableOptions::default() },
+        options: TableOptions {
+            event_time: Some(6),
+            ..TableOptions::default()
+        },
         comment: None,
         origin: Default::default(),
     }

@@ -16,12 +16,10 @@
 //! A value that its column does not accept leaves a placeholder behind, so that columns stay
 //! aligned; its row is then taken out of the batch.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, BooleanBufferBuilder, NullBufferBuilder,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, BooleanBufferBuilder, NullBufferBuilder,
     PrimitiveArray, StringBuilder,
 };
 use arrow::datatypes::{
@@ -29,47 +27,23 @@ use arrow::datatypes::{
     Int32Type, Int64Type, TimeUnit as ArrowTimeUnit, TimestampNanosecondType,
 };
 
-use super::nested::{ListColumn, StructColumn};
+use super::fault::{Fault, absent_fault, fault};
+use super::nested::{ListColumn, StructColumn, read_token};
 use super::number::{self, Problem};
 use super::slot::{Cells, Kind, Value};
 use super::time;
 use crate::script::TimeUnit;
 
-/// Why a value does not fit its column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// Where inside the column's value: `[2].price`; empty for the value itself.
-    path: String,
-    what: String,
-}
-
-impl Fault {
-    fn new(what: String) -> Box<Fault> {
-        Box::new(Fault {
-            path: String::new(),
-            what,
-        })
-    }
-
-    /// The reason for which a record is rejected, of a value of the named column.
-    pub(super) fn reason(&self, column: &str) -> String {
-        let Fault { path, what } = self;
-        match path.trim_start_matches('.') {
-            "" => format!("column \"{column}\": {what}"),
-            path => format!("column \"{column}\" at {path}: {what}"),
-        }
-    }
-
-    /// The fault with a step put before its path.
-    pub(super) fn inside(mut self: Box<Self>, step: impl fmt::Display) -> Box<Fault> {
-        self.path = format!("{step}{}", self.path);
-        self
-    }
-}
 /// Builds one column.
 pub(super) trait Column: Send {
     /// Adds a value; if it does not fit, a placeholder.
     fn append(&mut self, value: Value<'_>) -> Result<(), Box<Fault>>;
+
+    /// Adds the value at a place in well-formed JSON; gives the place behind it, or `None` if
+    /// there is no value.
+    fn read(&mut self, json: &str, at: usize) -> Option<(usize, Result<(), Box<Fault>>)> {
+        read_token(self, json, at)
+    }
 
     /// Adds a null, or any value if the column has no nulls.
     fn append_placeholder(&mut self);
@@ -79,11 +53,11 @@ pub(super) trait Column: Send {
 
     /// Adds a value a row; tells the rows whose values do not fit.
     fn extend(&mut self, cells: &Cells<'_>, refuse: &mut dyn FnMut(usize, Box<Fault>)) {
-        for (row, value) in cells.iter().enumerate() {
+        cells.for_each(|row, value| {
             if let Err(fault) = self.append(value) {
                 refuse(row, fault);
             }
-        }
+        });
     }
 }
 
@@ -135,72 +109,6 @@ pub(super) fn column(field: &Field, absent: Absent, context: Context) -> Option<
     Some(column)
 }
 
-/// The type as SQL names it.
-pub(super) fn sql_type(data_type: &DataType) -> Cow<'static, str> {
-    match data_type {
-        DataType::Utf8 => "TEXT".into(),
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Int8 => "TINYINT".into(),
-        DataType::Int16 => "SMALLINT".into(),
-        DataType::Int32 => "INT".into(),
-        DataType::Int64 => "BIGINT".into(),
-        DataType::Float32 => "REAL".into(),
-        DataType::Float64 => "DOUBLE".into(),
-        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision},{scale})").into(),
-        DataType::Date32 => "DATE".into(),
-        DataType::Timestamp(..) => "TIMESTAMP".into(),
-        DataType::List(item) => format!("{}[]", sql_type(item.data_type())).into(),
-        DataType::Struct(_) => "STRUCT".into(),
-        other => other.to_string().into(),
-    }
-}
-
-/// What is said of a value that does not fit.
-#[cold]
-pub(super) fn fault(value: Value<'_>, data_type: &DataType, problem: Problem) -> Box<Fault> {
-    const SHOWN_CHARS: usize = 60;
-    let mut shown: String = value.text.chars().take(SHOWN_CHARS).collect();
-    if shown.len() < value.text.len() {
-        shown.push('…');
-    }
-    if value.kind == Kind::Text {
-        shown = format!("\"{shown}\"");
-    }
-    let scale = match data_type {
-        DataType::Decimal128(_, scale) => *scale,
-        DataType::Timestamp(..) => 9,
-        _ => 0,
-    };
-    Fault::new(match problem {
-        Problem::NotOne => format!("{shown} is not {}", with_article(&sql_type(data_type))),
-        Problem::OutOfRange => format!("{shown} is out of range for {}", sql_type(data_type)),
-        Problem::TooFine if matches!(data_type, DataType::Timestamp(..)) => {
-            format!("{shown} is finer than a nanosecond")
-        }
-        Problem::TooFine if scale == 0 => format!("{shown} is not a whole number"),
-        Problem::TooFine => format!(
-            "{shown} has more than {scale} digits after the point, too many for {}",
-            sql_type(data_type)
-        ),
-    })
-}
-
-fn with_article(name: &str) -> String {
-    let article = if name.starts_with('I') { "an" } else { "a" };
-    format!("{article} {name}")
-}
-
-/// What is said of a record that lacks a value.
-#[cold]
-pub(super) fn absent_fault(kind: Kind) -> Box<Fault> {
-    let what = if kind == Kind::Null {
-        "null"
-    } else {
-        "missing"
-    };
-    Fault::new(format!("{what}, but the column is NOT NULL"))
-}
-
 /// The text of a value that may have blanks around it.
 #[inline]
 fn trimmed<'a>(value: &Value<'a>) -> &'a [u8] {
@@ -209,6 +117,11 @@ fn trimmed<'a>(value: &Value<'a>) -> &'a [u8] {
         Kind::Text => text.trim_ascii(),
         _ => text,
     }
+}
+
+/// Room for as much as a length and some more.
+fn spacious(length: usize) -> usize {
+    length + length / 16
 }
 
 struct Text {
@@ -238,7 +151,11 @@ impl Column for Text {
     }
 
     fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.builder.finish())
+        let array = self.builder.finish();
+        // The next block is most likely of the same kind.
+        let bytes = array.value_data().len();
+        self.builder = StringBuilder::with_capacity(spacious(array.len()), spacious(bytes));
+        Arc::new(array)
     }
 }
 
@@ -377,7 +294,7 @@ impl<R: Reader> Column for Primitive<R> {
 
     fn finish(&mut self) -> ArrayRef {
         let values = std::mem::take(&mut self.values);
-        self.values.reserve(values.len());
+        self.values.reserve(spacious(values.len()));
         let array = PrimitiveArray::<R::Arrow>::new(values.into(), self.nulls.finish());
         Arc::new(array.with_data_type(self.data_type.clone()))
     }
@@ -403,13 +320,13 @@ impl<T> Default for Whole<T> {
 impl<T> Reader for Whole<T>
 where
     T: ArrowPrimitiveType,
-    T::Native: TryFrom<i128>,
+    T::Native: TryFrom<i64>,
 {
     type Arrow = T;
 
     #[inline]
     fn read(&self, value: &Value<'_>) -> Result<T::Native, Problem> {
-        let whole = number::scaled(numeric(value)?, 0)?;
+        let whole = number::scaled_short(numeric(value)?, 0)?;
         T::Native::try_from(whole).map_err(|_| Problem::OutOfRange)
     }
 }
@@ -505,7 +422,7 @@ impl Reader for Timestamp {
             TimeUnit::Microseconds => 3,
             TimeUnit::Nanoseconds => 0,
         };
-        i64::try_from(number::scaled(text, scale)?).map_err(|_| Problem::OutOfRange)
+        number::scaled_short(text, scale)
     }
 
     fn moment(&self, nanos: i64) -> Option<i64> {

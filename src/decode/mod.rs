@@ -13,6 +13,7 @@
 
 mod column;
 mod csv;
+mod fault;
 mod json;
 mod nested;
 mod number;
@@ -118,7 +119,7 @@ pub enum DecodeError {
         /// The type in the file.
         found: String,
         /// The file.
-        file: PathBuf,
+        file: Arc<PathBuf>,
     },
     /// More text in one block than can be addressed.
     #[error("a block of {bytes} bytes is too long to decode; at most {MAX_BLOCK_BYTES} will do")]
@@ -130,13 +131,13 @@ pub enum DecodeError {
     #[error("a block of {} is not of the input's format", file.display())]
     WrongPayload {
         /// The block's file.
-        file: PathBuf,
+        file: Arc<PathBuf>,
     },
     /// A Parquet file could not be read.
     #[error("could not read Parquet file {}", file.display())]
     Parquet {
         /// The file.
-        file: PathBuf,
+        file: Arc<PathBuf>,
         /// What went wrong.
         source: ParquetError,
     },
@@ -236,7 +237,7 @@ impl Decoder {
             (Reader::Text(reader), Payload::Text(text)) => reader.decode(block, text),
             (Reader::Parquet(reader), Payload::RowGroup(group)) => reader.decode(block, group),
             _ => Err(DecodeError::WrongPayload {
-                file: block.file.to_path_buf(),
+                file: Arc::clone(&block.file),
             }),
         }
     }
@@ -276,7 +277,7 @@ impl Task {
                 DecodeError::UnsupportedType {
                     table: self.table.name.clone(),
                     column: field.name().clone(),
-                    data_type: column::sql_type(field.data_type()).into_owned(),
+                    data_type: fault::sql_type(field.data_type()).into_owned(),
                 }
             })
         };

@@ -13,13 +13,14 @@ use arrow::datatypes::{DataType, FieldRef, Fields};
 use serde::de::IgnoredAny;
 use smallvec::SmallVec;
 
-use super::column::{Absent, Column, Context, Fault, absent_fault, column, fault};
+use super::column::{Absent, Column, Context, column};
+use super::fault::{Fault, absent_fault, fault};
 use super::json::scan;
 use super::number::Problem;
 use super::slot::{Kind, Value};
 
-/// Fields of a struct for which no memory is allocated.
-const USUAL_FIELDS: usize = 16;
+/// The values of a struct's fields, those that there are. Few enough need no memory of their own.
+type Members = SmallVec<[Option<Token>; 8]>;
 
 /// Builds a list column.
 pub(super) struct ListColumn {
@@ -45,46 +46,52 @@ impl ListColumn {
         })
     }
 
-    fn append_items(&mut self, text: &str) -> Result<(), Box<Fault>> {
+    /// Adds the list whose bracket is at `at`; gives the place behind it.
+    fn append_items(&mut self, text: &str, at: usize) -> (usize, Result<(), Box<Fault>>) {
+        let bytes = text.as_bytes();
         let mut result = Ok(());
         let mut index = 0;
-        let mut unescaped = String::new();
-        let bytes = text.as_bytes();
-        let mut at = scan::space(bytes, 1);
-        while let Some(end) = scan::value(bytes, at) {
-            let appended = match json_value(&text[at..end], &mut unescaped) {
-                Some(value) => self.item.append(value),
-                None => {
-                    self.item.append_placeholder();
-                    Err(unreadable(&text[at..end]))
-                }
-            };
-            result = result.and(appended.map_err(|fault| fault.inside(format_args!("[{index}]"))));
+        let mut at = scan::space(bytes, at + 1);
+        while let Some((end, appended)) = self.item.read(text, at) {
+            if let Err(fault) = appended
+                && result.is_ok()
+            {
+                result = Err(fault.inside(format_args!("[{index}]")));
+            }
             index += 1;
-            self.items += 1;
             at = scan::space(bytes, end);
             if bytes.get(at) != Some(&b',') {
                 break;
             }
             at = scan::space(bytes, at + 1);
         }
-        result
+        self.items += index;
+        self.offsets.push(self.items);
+        self.nulls.append_non_null();
+        (at + 1, result)
     }
 }
 
 impl Column for ListColumn {
     fn append(&mut self, value: Value<'_>) -> Result<(), Box<Fault>> {
-        let result = match nested_text(&value, b'[') {
-            Ok(text) => self.append_items(text),
+        match nested_text(&value, b'[') {
+            Ok(text) => self.append_items(text, 0).1,
             Err(Refusal::Absent) => {
                 self.append_placeholder();
-                return absence_result(self.absent, value.kind);
+                absence_result(self.absent, value.kind)
             }
-            Err(Refusal::Problem) => Err(fault(value, &self.data_type, Problem::NotOne)),
-        };
-        self.offsets.push(self.items);
-        self.nulls.append_non_null();
-        result
+            Err(Refusal::Problem) => {
+                self.append_placeholder();
+                Err(fault(value, &self.data_type, Problem::NotOne))
+            }
+        }
+    }
+
+    fn read(&mut self, json: &str, at: usize) -> Option<(usize, Result<(), Box<Fault>>)> {
+        match json.as_bytes().get(at) {
+            Some(b'[') => Some(self.append_items(json, at)),
+            _ => read_token(self, json, at),
+        }
     }
 
     fn append_placeholder(&mut self) {
@@ -129,27 +136,25 @@ impl StructColumn {
         })
     }
 
-    fn append_fields(&mut self, text: &str) -> Result<(), Box<Fault>> {
-        let members = members(text, &self.fields);
+    /// Adds the struct whose brace is at `at`; gives the place behind it.
+    fn append_fields(&mut self, text: &str, at: usize) -> (usize, Result<(), Box<Fault>>) {
+        let (members, end) = members(text, at, &self.fields);
         let mut result = Ok(());
-        let mut unescaped = String::new();
         let fields = self.fields.iter().zip(&mut self.columns);
-        for ((field, column), raw) in fields.zip(members) {
-            let value = match raw {
-                Some(raw) => json_value(raw, &mut unescaped),
-                None => Some(Value::MISSING),
+        for ((field, column), member) in fields.zip(members) {
+            let appended = match member {
+                Some(token) => append_token(&mut **column, text, token),
+                None => column.append(Value::MISSING),
             };
-            let appended = match value {
-                Some(value) => column.append(value),
-                None => {
-                    column.append_placeholder();
-                    Err(unreadable(raw.unwrap_or_default()))
-                }
-            };
-            let named = |fault: Box<Fault>| fault.inside(format_args!(".{}", field.name()));
-            result = result.and(appended.map_err(named));
+            if let Err(fault) = appended
+                && result.is_ok()
+            {
+                result = Err(fault.inside(format_args!(".{}", field.name())));
+            }
         }
-        result
+        self.length += 1;
+        self.nulls.append_non_null();
+        (end, result)
     }
 
     fn append_placeholders(&mut self) {
@@ -161,24 +166,25 @@ impl StructColumn {
 
 impl Column for StructColumn {
     fn append(&mut self, value: Value<'_>) -> Result<(), Box<Fault>> {
-        let result = match nested_text(&value, b'{') {
-            Ok(text) => self.append_fields(text),
+        match nested_text(&value, b'{') {
+            Ok(text) => self.append_fields(text, 0).1,
             Err(Refusal::Absent) => {
                 self.append_placeholder();
-                return absence_result(self.absent, value.kind);
+                absence_result(self.absent, value.kind)
             }
             Err(Refusal::Problem) => {
-                self.append_placeholders();
-                Err(fault(
-                    value,
-                    &DataType::Struct(self.fields.clone()),
-                    Problem::NotOne,
-                ))
+                self.append_placeholder();
+                let data_type = DataType::Struct(self.fields.clone());
+                Err(fault(value, &data_type, Problem::NotOne))
             }
-        };
-        self.length += 1;
-        self.nulls.append_non_null();
-        result
+        }
+    }
+
+    fn read(&mut self, json: &str, at: usize) -> Option<(usize, Result<(), Box<Fault>>)> {
+        match json.as_bytes().get(at) {
+            Some(b'{') => Some(self.append_fields(json, at)),
+            _ => read_token(self, json, at),
+        }
     }
 
     fn append_placeholder(&mut self) {
@@ -238,30 +244,119 @@ fn nested_text<'a>(value: &Value<'a>, open: u8) -> Result<&'a str, Refusal> {
     }
 }
 
-/// The raw values of an object's members by the struct's fields.
-fn members<'a>(text: &'a str, fields: &Fields) -> SmallVec<[Option<&'a str>; USUAL_FIELDS]> {
-    let mut members = SmallVec::from_elem(None, fields.len());
+/// A value as it lies in JSON text.
+#[derive(Debug, Clone, Copy)]
+struct Token {
+    kind: Kind,
+    /// Whether it is a string with escapes.
+    escaped: bool,
+    /// Where its text begins and ends, without quotes.
+    start: usize,
+    end: usize,
+    /// The place behind it.
+    next: usize,
+}
+
+impl Token {
+    /// The value at a place in JSON text, if there is one.
+    #[inline]
+    fn at(json: &str, at: usize) -> Option<Token> {
+        let bytes = json.as_bytes();
+        let kind = match bytes.get(at)? {
+            b'"' => {
+                let end = scan::plain_end(bytes, at + 1)?;
+                let escaped = bytes[end] != b'"';
+                let next = if escaped {
+                    scan::string(bytes, at)?
+                } else {
+                    end + 1
+                };
+                return Some(Token {
+                    kind: Kind::Text,
+                    escaped,
+                    start: at + 1,
+                    end: next - 1,
+                    next,
+                });
+            }
+            b'{' | b'[' => Kind::Nested,
+            b't' => Kind::True,
+            b'f' => Kind::False,
+            b'n' => Kind::Null,
+            _ => Kind::Number,
+        };
+        let next = scan::value(bytes, at)?;
+        Some(Token {
+            kind,
+            escaped: false,
+            start: at,
+            end: next,
+            next,
+        })
+    }
+}
+
+/// Adds the value at a place in JSON text to a column; gives the place behind it.
+pub(super) fn read_token<C: Column + ?Sized>(
+    column: &mut C,
+    json: &str,
+    at: usize,
+) -> Option<(usize, Result<(), Box<Fault>>)> {
+    let token = Token::at(json, at)?;
+    Some((token.next, append_token(column, json, token)))
+}
+
+#[inline]
+fn append_token<C: Column + ?Sized>(
+    column: &mut C,
+    json: &str,
+    token: Token,
+) -> Result<(), Box<Fault>> {
+    let text = &json[token.start..token.end];
+    if !token.escaped {
+        return column.append(Value {
+            kind: token.kind,
+            text,
+        });
+    }
+    match serde_json::from_str::<String>(&json[token.start - 1..token.next]) {
+        Ok(unescaped) => column.append(Value {
+            kind: Kind::Text,
+            text: &unescaped,
+        }),
+        Err(_) => {
+            column.append_placeholder();
+            let value = Value {
+                kind: Kind::Text,
+                text,
+            };
+            Err(fault(value, &DataType::Utf8, Problem::NotOne))
+        }
+    }
+}
+
+/// The members of the object at `at` by the struct's fields, and the place behind it.
+fn members(text: &str, at: usize, fields: &Fields) -> (Members, usize) {
+    let mut members = Members::from_elem(None, fields.len());
     let bytes = text.as_bytes();
     let mut expected = 0;
-    let mut at = scan::space(bytes, 1);
-    while let Some(key_end) = scan::value(bytes, at) {
-        let key = &text[at + 1..key_end - 1];
-        let colon = scan::space(bytes, key_end);
-        let start = scan::space(bytes, colon + 1);
-        let Some(end) = scan::value(bytes, start) else {
+    let mut at = scan::space(bytes, at + 1);
+    while let Some(key) = Token::at(text, at) {
+        let colon = scan::space(bytes, key.next);
+        let Some(value) = Token::at(text, scan::space(bytes, colon + 1)) else {
             break;
         };
-        if let Some(field) = field_named(fields, key, expected) {
-            members[field] = Some(&text[start..end]);
+        if let Some(field) = field_named(fields, &text[key.start..key.end], expected) {
+            members[field] = Some(value);
             expected = field + 1;
         }
-        at = scan::space(bytes, end);
+        at = scan::space(bytes, value.next);
         if bytes.get(at) != Some(&b',') {
             break;
         }
         at = scan::space(bytes, at + 1);
     }
-    members
+    (members, at + 1)
 }
 
 /// The field of the name written as `key`, which is most likely the one at `expected`.
@@ -277,33 +372,4 @@ fn field_named(fields: &Fields, key: &str, expected: usize) -> Option<usize> {
     }
     let unescaped: String = serde_json::from_str(&format!("\"{key}\"")).ok()?;
     fields.iter().position(|field| *field.name() == unescaped)
-}
-
-/// The value that a JSON token stands for; strings with escapes are written to `unescaped`.
-/// `None` if a string's escapes make no text.
-fn json_value<'a>(raw: &'a str, unescaped: &'a mut String) -> Option<Value<'a>> {
-    let value = |kind, text| Some(Value { kind, text });
-    match raw.as_bytes().first()? {
-        b'"' if raw.contains('\\') => {
-            *unescaped = serde_json::from_str(raw).ok()?;
-            value(Kind::Text, unescaped.as_str())
-        }
-        b'"' => value(Kind::Text, &raw[1..raw.len() - 1]),
-        b'{' | b'[' => value(Kind::Nested, raw),
-        b't' => value(Kind::True, raw),
-        b'f' => value(Kind::False, raw),
-        b'n' => value(Kind::Null, raw),
-        _ => value(Kind::Number, raw),
-    }
-}
-
-fn unreadable(raw: &str) -> Box<Fault> {
-    fault(
-        Value {
-            kind: Kind::Nested,
-            text: raw,
-        },
-        &DataType::Utf8,
-        Problem::NotOne,
-    )
 }

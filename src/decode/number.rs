@@ -28,6 +28,16 @@ const POWERS: [i128; MAX_DIGITS as usize + 1] = {
     powers
 };
 
+const SHORT_POWERS: [i64; SAFE_DIGITS + 1] = {
+    let mut powers = [1; SAFE_DIGITS + 1];
+    let mut i = 1;
+    while i < powers.len() {
+        powers[i] = powers[i - 1] * 10;
+        i += 1;
+    }
+    powers
+};
+
 /// Ten to the power of `exponent`, if that fits.
 pub(super) fn power_of_ten(exponent: usize) -> Option<i128> {
     POWERS.get(exponent).copied()
@@ -42,43 +52,61 @@ pub(super) fn power_of_ten(exponent: usize) -> Option<i128> {
 #[inline]
 pub(super) fn scaled(text: &[u8], scale: u8) -> Result<i128, Problem> {
     match short(text, scale) {
-        Some(number) => Ok(number),
+        Some(number) => Ok(i128::from(number)),
         None => long(text, scale),
+    }
+}
+
+/// The same for results of 64 bits.
+///
+/// # Errors
+/// Also if the result exceeds 64 bits.
+#[inline]
+pub(super) fn scaled_short(text: &[u8], scale: u8) -> Result<i64, Problem> {
+    match short(text, scale) {
+        Some(number) => Ok(number),
+        None => i64::try_from(long(text, scale)?).map_err(|_| Problem::OutOfRange),
     }
 }
 
 /// The common case: at most 18 digits, no exponent, none too many after the point.
 #[inline]
-fn short(text: &[u8], scale: u8) -> Option<i128> {
-    let (negative, digits) = match text.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        _ => (false, text),
-    };
+fn short(text: &[u8], scale: u8) -> Option<i64> {
+    let negative = text.first() == Some(&b'-');
+    let digits = if negative { &text[1..] } else { text };
     if digits.len() > SAFE_DIGITS {
         return None;
     }
-    let mut number = 0_i64;
-    let mut point = None;
-    for (i, &byte) in digits.iter().enumerate() {
-        let digit = byte.wrapping_sub(b'0');
-        if digit < 10 {
-            number = number * 10 + i64::from(digit);
-        } else if byte == b'.' && point.is_none() && i > 0 {
-            point = Some(i);
-        } else {
-            return None;
-        }
-    }
-    let fraction = match point {
-        Some(point) => digits.len() - point - 1,
-        None if digits.is_empty() => return None,
-        None => 0,
+    let (whole, rest) = leading_digits(digits, 0);
+    let whole_digits = digits.len() - rest.len();
+    let (number, fraction) = match rest {
+        [] => (whole, 0),
+        [b'.', fraction @ ..] => match leading_digits(fraction, whole) {
+            (number, []) if !fraction.is_empty() => (number, fraction.len()),
+            _ => return None,
+        },
+        _ => return None,
     };
-    if point.is_some() && fraction == 0 || fraction > usize::from(scale) {
+    if whole_digits == 0 {
         return None;
     }
-    let number = if negative { -number } else { number };
-    i128::from(number).checked_mul(*POWERS.get(usize::from(scale) - fraction)?)
+    let zeros = usize::from(scale).checked_sub(fraction)?;
+    let number = number.checked_mul(*SHORT_POWERS.get(zeros)?)?;
+    Some(if negative { -number } else { number })
+}
+
+/// Appends the digits that a text begins with to a number; gives what follows them.
+#[inline]
+fn leading_digits(mut text: &[u8], mut number: i64) -> (i64, &[u8]) {
+    while let [byte, rest @ ..] = text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        number = number * 10 + i64::from(digit);
+        text = rest;
+    }
+    (number, text)
 }
 
 /// Sign, digits and exponent of a number: `mantissa * 10^exponent`, and whether digits other than

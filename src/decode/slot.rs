@@ -220,33 +220,39 @@ pub(super) struct Cells<'a> {
 }
 
 impl<'a> Cells<'a> {
-    /// The values, row by row.
+    /// Tells the number and the value of each row.
     #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = Value<'a>> {
-        let (text, spill, leaves) = (self.text, self.rows.spill.as_str(), self.leaves);
-        let first = leaves[0];
-        self.rows
-            .slots
-            .chunks_exact(self.rows.stride)
-            .map(move |row| {
-                let mut slot = row[first];
-                if slot.is_absent() && leaves.len() > 1 {
-                    let there = leaves
-                        .iter()
-                        .map(|&leaf| row[leaf])
-                        .find(|slot| !slot.is_absent());
-                    slot = there.unwrap_or(slot);
-                }
-                match slot.kind() {
-                    Kind::Spilled => Value {
-                        kind: Kind::Text,
-                        text: &spill[slot.range()],
-                    },
-                    kind => Value {
-                        kind,
-                        text: &text[slot.range()],
-                    },
-                }
-            })
+    pub(super) fn for_each(&self, mut each: impl FnMut(usize, Value<'a>)) {
+        let rows = self.rows.slots.chunks_exact(self.rows.stride).enumerate();
+        match *self.leaves {
+            [leaf] => rows.for_each(|(number, row)| each(number, self.value(row[leaf]))),
+            _ => rows.for_each(|(number, row)| each(number, self.value(self.first(row)))),
+        }
+    }
+
+    /// The first leaf's slot of a row that has a value, or else the last one's.
+    fn first(&self, row: &[Slot]) -> Slot {
+        let mut slot = Slot::MISSING;
+        for &leaf in self.leaves {
+            slot = row[leaf];
+            if !slot.is_absent() {
+                break;
+            }
+        }
+        slot
+    }
+
+    #[inline]
+    fn value(&self, slot: Slot) -> Value<'a> {
+        match slot.kind() {
+            Kind::Spilled => Value {
+                kind: Kind::Text,
+                text: &self.rows.spill[slot.range()],
+            },
+            kind => Value {
+                kind,
+                text: &self.text[slot.range()],
+            },
+        }
     }
 }

@@ -109,9 +109,6 @@ impl TextReader {
         base: u64,
         block: &Block,
     ) -> Result<Decoded, DecodeError> {
-        let records = std::mem::take(&mut self.rows.records);
-        let refused = std::mem::take(&mut self.rows.refused);
-        self.rows.records = records;
         let mut faults: Vec<(usize, String)> = Vec::new();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for (i, column) in self.columns.iter_mut().enumerate() {
@@ -139,7 +136,7 @@ impl TextReader {
             rejects: Vec::new(),
             newest_event_time: None,
         };
-        let mut refused = refused;
+        let mut refused = std::mem::take(&mut self.rows.refused);
         if !faults.is_empty() {
             self.take_out(&mut decoded, faults, &mut refused)?;
         }

@@ -183,10 +183,29 @@ impl Run {
 
 /// A plan at work that a program feeds.
 pub struct Engine {
+    // Dropped before `run`, which waits for the workers.
+    hand: Hand,
     run: Run,
-    feed: Arc<PushFeed>,
     pushed: Mutex<Pushed>,
+}
+
+/// What feeds the workers. They end when it is let go.
+struct Hand {
+    feed: Arc<PushFeed>,
     threads: Vec<Thread>,
+}
+
+impl Hand {
+    fn wake(&self) {
+        self.threads.iter().for_each(Thread::unpark);
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.feed.end();
+        self.wake();
+    }
 }
 
 /// What has been pushed so far.
@@ -215,10 +234,9 @@ impl Engine {
             .map(|guard| guard.thread().clone())
             .collect();
         Ok(Engine {
+            hand: Hand { feed, threads },
             run,
-            feed,
             pushed: Mutex::default(),
-            threads,
         })
     }
 
@@ -284,14 +302,14 @@ impl Engine {
         let mut pushed = self.pushed();
         pushed.blocks += 1;
         let block = pushed.blocks;
-        self.feed.push(Task::Rows {
+        self.hand.feed.push(Task::Rows {
             input,
             batch,
             diffs: diffs.map(Into::into),
             block,
         });
         drop(pushed);
-        self.wake();
+        self.hand.wake();
         Ok(())
     }
 
@@ -329,12 +347,12 @@ impl Engine {
         pushed.blocks += 1;
         let block = Block::pushed(number, Arc::new(PathBuf::from(input)), pushed.blocks, text);
         let opened = Arc::clone(&pushed.inputs[number]);
-        self.feed.push(Task::Block {
+        self.hand.feed.push(Task::Block {
             input: opened,
             block,
         });
         drop(pushed);
-        self.wake();
+        self.hand.wake();
         Ok(())
     }
 
@@ -345,8 +363,8 @@ impl Engine {
     /// If a worker has died.
     pub fn advance(&self) -> Result<Arc<Snapshot>, EngineError> {
         let pushed = self.pushed();
-        let closed = self.feed.close_epoch();
-        self.wake();
+        let closed = self.hand.feed.close_epoch();
+        self.hand.wake();
         let shared = &self.run.shared;
         shared.status.wait_for(closed)?;
         let snapshot = shared.catalog.snapshot(closed);
@@ -360,16 +378,12 @@ impl Engine {
     ///
     /// If a worker has died.
     pub fn stop(self) -> Result<(), EngineError> {
-        self.feed.end();
-        self.wake();
-        self.run.join().map(|_| ())
+        let Engine { hand, run, .. } = self;
+        drop(hand);
+        run.join().map(|_| ())
     }
 
     fn pushed(&self) -> std::sync::MutexGuard<'_, Pushed> {
         self.pushed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake(&self) {
-        self.threads.iter().for_each(Thread::unpark);
     }
 }

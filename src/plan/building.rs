@@ -21,7 +21,7 @@ pub(super) type Needed = HashMap<ResolvedTableReference, BTreeSet<usize>>;
 /// A graph that is being made, and what each name stands for in it.
 pub(super) struct Building {
     pub graph: Graph,
-    sources: HashMap<ResolvedTableReference, Source>,
+    pub sources: HashMap<ResolvedTableReference, Source>,
 }
 
 impl Building {

@@ -9,7 +9,8 @@ use datafusion::common::Span;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, GroupByExpr, LimitClause, Query, Select, Spanned, Visit, Visitor,
+    Distinct, Expr, Function, GroupByExpr, LimitClause, Query, Select, SetExpr, Spanned,
+    TableFactor, Visit, Visitor, WindowType, visit_expressions,
 };
 
 use super::refuse::fault;
@@ -50,6 +51,14 @@ impl Checker<'_> {
                 let help = "use row_number(), or an aggregate in a sub-query that is joined";
                 self.refuse(&function.name, message, help);
             }
+            if let Some(WindowType::WindowSpec(window)) = &function.over
+                && name == ROW_NUMBER
+                && window.order_by.is_empty()
+                && window.window_name.is_none()
+            {
+                let message = "row_number() without ORDER BY numbers rows at will".to_owned();
+                self.refuse(&function.name, message, "add ORDER BY within OVER (...)");
+            }
             return;
         }
         let Some(known) = self.state.scalar_functions().get(&name) else {
@@ -87,6 +96,14 @@ impl Visitor for Checker<'_> {
                 "join the table with itself once for each level",
             );
         }
+        if query.order_by.is_none()
+            && let SetExpr::Select(select) = query.body.as_ref()
+            && let Some(Distinct::On(keys)) = &select.distinct
+            && let Some(first) = keys.first()
+        {
+            let message = "DISTINCT ON without ORDER BY keeps any row of each group".to_owned();
+            self.refuse(first, message, "add ORDER BY, which says which row is kept");
+        }
         if query.order_by.is_none() {
             let help = "add ORDER BY, which says which rows are kept";
             if let Some(limit) = limit_of(query) {
@@ -118,12 +135,31 @@ impl Visitor for Checker<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::UNNEST { array_exprs, .. } = factor {
+            for list in array_exprs.iter().filter(|list| names_column(list)) {
+                let message = "UNNEST of a column in FROM is not kept up to date yet".to_owned();
+                let help = "write SELECT ..., unnest(column) AS element in a sub-query";
+                self.refuse(list, message, help);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         if let Expr::Function(function) = expr {
             self.check_function(function);
         }
         ControlFlow::Continue(())
     }
+}
+
+fn names_column(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |part| match part {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// The expression of a LIMIT or OFFSET.

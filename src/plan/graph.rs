@@ -19,6 +19,7 @@ use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_expr::expressions::Column;
 
+use super::nameless::nameless;
 use super::{Aggregate, Input, Node, NodeId, Op, SortKey, Step};
 
 /// The column that [`Op::TopK`] appends.
@@ -457,112 +458,4 @@ fn unnested(input: &Schema, columns: &[usize]) -> Result<SchemaRef> {
         fields[*column] = Arc::new(Field::new(field.name(), element, true));
     }
     Ok(Arc::new(Schema::new(fields)))
-}
-
-/// An op without its names, by which ops are compared.
-fn nameless(op: &Op) -> Result<Op> {
-    let strip = |expr: &Arc<dyn PhysicalExpr>| strip(expr);
-    let all = |exprs: &[Arc<dyn PhysicalExpr>]| exprs.iter().map(strip).collect::<Result<Vec<_>>>();
-    let keys = |keys: &[SortKey]| {
-        let key = |key: &SortKey| {
-            Ok(SortKey {
-                expr: strip(&key.expr)?,
-                options: key.options,
-            })
-        };
-        keys.iter().map(key).collect::<Result<Vec<_>>>()
-    };
-    Ok(match op {
-        Op::Map { input, steps } => {
-            let step = |step: &Step| {
-                Ok(match step {
-                    Step::Filter(predicate) => Step::Filter(strip(predicate)?),
-                    Step::Project { exprs, schema } => {
-                        let nameless = schema.fields().iter().map(|field| {
-                            Field::new("", field.data_type().clone(), field.is_nullable())
-                        });
-                        let schema = Arc::new(Schema::new(nameless.collect::<Vec<_>>()));
-                        Step::Project {
-                            exprs: all(exprs)?,
-                            schema,
-                        }
-                    }
-                })
-            };
-            Op::Map {
-                input: *input,
-                steps: steps.iter().map(step).collect::<Result<_>>()?,
-            }
-        }
-        Op::Reduce {
-            input,
-            keys: group,
-            aggregates,
-        } => {
-            let aggregate = |aggregate: &Aggregate| {
-                Ok(Aggregate {
-                    function: Arc::clone(&aggregate.function),
-                    args: all(&aggregate.args)?,
-                    distinct: aggregate.distinct,
-                    filter: aggregate.filter.as_ref().map(strip).transpose()?,
-                    order: keys(&aggregate.order)?,
-                    ignore_nulls: aggregate.ignore_nulls,
-                    name: String::new(),
-                })
-            };
-            let aggregates = aggregates.iter().map(aggregate).collect::<Result<_>>()?;
-            Op::Reduce {
-                input: *input,
-                keys: all(group)?,
-                aggregates,
-            }
-        }
-        Op::Join {
-            left,
-            right,
-            left_keys,
-            right_keys,
-            null_equal,
-            residual,
-        } => Op::Join {
-            left: *left,
-            right: *right,
-            left_keys: all(left_keys)?,
-            right_keys: all(right_keys)?,
-            null_equal: *null_equal,
-            residual: residual.as_ref().map(strip).transpose()?,
-        },
-        Op::TopK {
-            input,
-            partition,
-            order,
-            skip,
-            limit,
-            number,
-        } => Op::TopK {
-            input: *input,
-            partition: all(partition)?,
-            order: keys(order)?,
-            skip: *skip,
-            limit: *limit,
-            number: *number,
-        },
-        Op::Input(_)
-        | Op::Constant(_)
-        | Op::Unnest { .. }
-        | Op::Union { .. }
-        | Op::Negate { .. } => op.clone(),
-    })
-}
-
-/// An expression whose columns have only positions.
-fn strip(expr: &Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
-    let stripped = Arc::clone(expr).transform(|part| match column_of(&part) {
-        Some(position) => {
-            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new("", position));
-            Ok(Transformed::yes(column))
-        }
-        None => Ok(Transformed::no(part)),
-    });
-    stripped.data()
 }

@@ -14,7 +14,7 @@ use datafusion::logical_expr::logical_plan::Join;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{IsNotNullExpr, IsNullExpr, Literal};
 
-use super::graph::{Graph, Rel, column_of, move_columns, truth};
+use super::graph::{Graph, Rel, column_of, move_columns};
 use super::lower::{Lowering, refuse_subqueries};
 use super::refuse::Trouble;
 use super::{NodeId, Op};
@@ -349,12 +349,9 @@ pub(super) fn columns_used(expr: &Arc<dyn PhysicalExpr>) -> Result<BTreeSet<usiz
 /// What is known of a node's rows, by which joins become simpler.
 impl Graph {
     /// Whether no two rows agree in all of the keys, unless by a null.
-    fn is_unique(&self, node: NodeId, keys: &[Arc<dyn PhysicalExpr>]) -> bool {
-        let columns: Option<Vec<usize>> = keys.iter().map(column_of).collect();
-        match columns {
-            Some(columns) => self.determines(node, &columns),
-            None => keys.contains(&truth()) && self.is_one_row(node),
-        }
+    pub fn is_unique(&self, node: NodeId, keys: &[Arc<dyn PhysicalExpr>]) -> bool {
+        let columns: Vec<usize> = keys.iter().filter_map(column_of).collect();
+        self.determines(node, &columns) || self.is_one_row(node)
     }
 
     /// Whether no two rows agree in all of these columns, unless by a null.
@@ -391,6 +388,21 @@ impl Graph {
                 self.determines(*input, &columns)
             }
             _ => false,
+        }
+    }
+
+    /// Whether the node never has more than one row.
+    pub fn has_one_row(&self, node: NodeId) -> bool {
+        match &self.nodes[node.0].op {
+            Op::Map { input, .. } => self.has_one_row(*input),
+            Op::TopK {
+                input,
+                partition,
+                limit,
+                ..
+            } => partition.is_empty() && *limit == Some(1) || self.has_one_row(*input),
+            Op::Constant(rows) => rows.0.num_rows() <= 1,
+            _ => self.is_one_row(node),
         }
     }
 

@@ -21,7 +21,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::graph::{Graph, Rel, through};
 use super::refuse::Trouble;
-use super::{ConstantRows, NodeId, Op, aggregate, building, join, numbering, unnest};
+use super::{ConstantRows, NodeId, Op, aggregate, building, eager, join, numbering, unnest};
 
 type Result<T> = std::result::Result<T, Trouble>;
 
@@ -183,6 +183,9 @@ impl Lowering<'_> {
     }
 
     fn aggregate(&mut self, plan: &LogicalAggregate) -> Result<Rel> {
+        if let Some(rel) = eager::lower(self, plan)? {
+            return Ok(rel);
+        }
         let input = self.lower(&plan.input)?;
         aggregate::lower(self, plan, input)
     }

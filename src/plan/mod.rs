@@ -20,15 +20,18 @@ mod building;
 mod check;
 mod children;
 mod cte;
+mod eager;
 pub mod explain;
 mod graph;
 mod join;
 mod lower;
+mod nameless;
 mod numbering;
 mod program;
 mod refuse;
 mod session;
 mod state;
+mod subquery;
 mod text;
 mod tidy;
 mod unnest;
@@ -227,17 +230,17 @@ pub struct SortKey {
     pub options: SortOptions,
 }
 
+// By hand: the derived forms would move the expression out of its field.
+impl PartialEq for SortKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.expr.eq(&other.expr) && self.options == other.options
+    }
+}
+
 impl std::hash::Hash for SortKey {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.expr.hash(state);
         self.options.hash(state);
-    }
-}
-
-// By hand: the derived form would move the expression out of its field.
-impl PartialEq for SortKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.expr.eq(&other.expr) && self.options == other.options
     }
 }
 

@@ -23,7 +23,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::building::{Building, Needed, reference, resolve};
 use super::graph::Graph;
 use super::refuse::{Trouble, fault};
-use super::{Plan, check, cte, session, tidy};
+use super::{Plan, check, cte, session, subquery, tidy};
 use crate::script::{Fault, Faults, Origin, Script, View};
 
 /// The views that are always there.
@@ -137,6 +137,8 @@ fn read_view(
     let of_view = |error: DataFusionError| Trouble::from(error).faults(&view);
     let written = session::logical(&context.state(), &view).map_err(of_view)?;
     check_names(&view, &written)?;
+    subquery::check(&view, &written, &trial.graph, &trial.sources)
+        .map_err(|trouble| trouble.faults(&view))?;
     let query = optimize(context, written.clone()).map_err(of_view)?;
     trial
         .build(&view, &query, None)

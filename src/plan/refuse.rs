@@ -4,10 +4,13 @@
 //! cannot be kept up to date here. Both flow in as [`Trouble`] and flow out as a [`Fault`] with a
 //! place in the view's text and, where one is known, what to write instead.
 
+use std::ops::ControlFlow;
+
 use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError, Span};
+use datafusion::sql::sqlparser::ast::{Expr, Spanned, visit_expressions};
 use thiserror::Error;
 
-use crate::script::{Fault, Origin, View};
+use crate::script::{self, Fault, Origin, View};
 
 /// Why a view cannot be planned.
 #[derive(Debug, Error)]
@@ -141,18 +144,18 @@ fn explain(view: &View, diagnostic: Option<&Diagnostic>, cause: &DataFusionError
                 valid_fields,
             } => {
                 span = span.or_else(|| field.spans().first());
-                let message = format!("column \"{}\" not found", field.flat_name());
+                let message = format!("column `{}` not found", field.flat_name());
                 return fault(view, span, message, near(field, valid_fields));
             }
             SchemaError::AmbiguousReference { field } => {
                 span = span.or_else(|| field.spans().first());
-                let message = format!("column \"{}\" is in several of the relations", field.name);
+                let message = format!("column `{}` is in several of the relations", field.name);
                 let help = format!("write the relation before it, as in t.{}", field.name);
                 return fault(view, span, message, Some(help));
             }
             SchemaError::DuplicateUnqualifiedField { name }
             | SchemaError::DuplicateQualifiedField { name, .. } => {
-                let message = format!("two columns are named \"{name}\"");
+                let message = format!("two columns are named `{name}`");
                 return fault(
                     view,
                     span,
@@ -162,29 +165,70 @@ fn explain(view: &View, diagnostic: Option<&Diagnostic>, cause: &DataFusionError
             }
         }
     }
-    let message = match diagnostic {
-        Some(diagnostic) => sentence(&diagnostic.message),
-        None => sentence(&cause.strip_backtrace()),
+    let text = match diagnostic {
+        Some(diagnostic) => diagnostic.message.clone(),
+        None => cause.strip_backtrace(),
     };
+    if let Some(name) = between(&text, "Invalid function '", "'") {
+        let message = format!("function {name}() not found");
+        let known = diagnostic.iter().flat_map(|found| &found.notes);
+        let known = known.filter_map(|note| between(&note.message, "Possible function '", "'"));
+        let help = script::near(name, known).map(|near| format!("did you mean {near}()?"));
+        return fault(view, span, message, help);
+    }
+    if let Some(name) = between(&text, "Function '", "' failed to match any signature") {
+        let message = format!("function {name}() does not take arguments of these types");
+        let help = Some("CAST an argument to a type that it takes".to_owned());
+        return fault(view, span.or_else(|| place_of(view, name)), message, help);
+    }
     let help = diagnostic.and_then(|diagnostic| {
+        let types: Vec<_> = diagnostic
+            .notes
+            .iter()
+            .filter_map(|note| note.message.strip_prefix("has type "))
+            .collect();
+        if let [left, right] = types.as_slice() {
+            return Some(format!(
+                "the left side is {left}, the right side is {right}"
+            ));
+        }
         let helps = diagnostic.helps.iter().map(|help| &help.message);
         let notes = diagnostic.notes.iter().map(|note| &note.message);
         let all: Vec<_> = helps.chain(notes).map(|text| sentence(text)).collect();
         (!all.is_empty()).then(|| all.join("; "))
     });
-    fault(view, span, message, help)
+    fault(view, span, sentence(&text), help)
 }
 
-/// DataFusion's message as ours: one line, lower case, without its own prefix.
+/// The text between two others.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(found, _)| found)
+}
+
+/// Where a view first calls a function.
+fn place_of(view: &View, function: &str) -> Option<Span> {
+    let found = visit_expressions(&view.query, |expr| match expr {
+        Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case(function) => {
+            ControlFlow::Break(call.name.span())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.break_value().and_then(Span::try_from_sqlparser_span)
+}
+
+/// DataFusion's message as ours: one line, lower case, without its own prefixes.
 fn sentence(text: &str) -> String {
-    let mut text = text.lines().next().unwrap_or_default().trim();
-    const PREFIXES: [&str; 5] = [
+    const PREFIXES: [&str; 7] = [
         "Error during planning: ",
         "This feature is not implemented: ",
         "Schema error: ",
         "SQL error: ",
-        "Optimizer rule ",
+        "Internal error: ",
+        "Arrow error: ",
+        "Cast error: ",
     ];
+    let mut text = text.lines().next().unwrap_or_default().trim();
     for prefix in PREFIXES {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
@@ -206,27 +250,15 @@ fn near(field: &Column, valid_fields: &[Column]) -> Option<String> {
         .collect();
     names.sort_unstable();
     names.dedup();
-    suggest(&field.name, &names).or_else(|| {
-        let listed = names.iter().take(12).map(|name| format!("\"{name}\""));
-        let listed = listed.collect::<Vec<_>>().join(", ");
-        let more = if names.len() > 12 { ", ..." } else { "" };
-        (!names.is_empty()).then(|| format!("the columns are {listed}{more}"))
-    })
-}
-
-/// "did you mean" with the names that resemble a wrong one, nearest first.
-pub(super) fn suggest(wrong: &str, names: &[&str]) -> Option<String> {
-    let folded = wrong.to_lowercase();
-    let mut ranked: Vec<(f64, &str)> = names
+    if let Some(near) = script::near(&field.name, names.iter().copied()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    const SHOWN: usize = 12;
+    let listed: Vec<_> = names
         .iter()
-        .map(|name| (strsim::jaro_winkler(&folded, &name.to_lowercase()), *name))
-        .filter(|(likeness, _)| *likeness > 0.75)
+        .take(SHOWN)
+        .map(|name| format!("`{name}`"))
         .collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let near: Vec<String> = ranked
-        .iter()
-        .take(3)
-        .map(|(_, name)| format!("\"{name}\""))
-        .collect();
-    (!near.is_empty()).then(|| format!("did you mean {}?", near.join(" or ")))
+    let more = if names.len() > SHOWN { ", ..." } else { "" };
+    (!names.is_empty()).then(|| format!("the columns are {}{more}", listed.join(", ")))
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
+use arrow::util::display::array_value_to_string;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::physical_expr::PhysicalExpr;
@@ -12,24 +14,37 @@ use super::{Aggregate, SortKey};
 
 /// An expression as SQL.
 pub(super) fn expression(expr: &Arc<dyn PhysicalExpr>) -> String {
-    let quoted = Arc::clone(expr).transform(|part| {
-        let text = part
+    let spelled = Arc::clone(expr).transform(|part| {
+        let literal = part
             .downcast_ref::<Literal>()
-            .and_then(|literal| match literal.value() {
-                ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) => text.as_deref(),
-                _ => None,
-            });
-        let Some(text) = text else {
+            .and_then(|part| literal(part.value()));
+        let Some(literal) = literal else {
             return Ok(Transformed::no(part));
         };
-        // DataFusion writes texts without quotes; a column is written as it is named.
-        let quoted = Column::new(&format!("'{}'", text.replace('\'', "''")), 0);
-        Ok(Transformed::yes(Arc::new(quoted) as Arc<dyn PhysicalExpr>))
+        // A column is written as it is named, so it stands for any text.
+        let spelled = Column::new(&literal, 0);
+        Ok(Transformed::yes(Arc::new(spelled) as Arc<dyn PhysicalExpr>))
     });
-    match quoted.data() {
-        Ok(quoted) => fmt_sql(quoted.as_ref()).to_string(),
+    match spelled.data() {
+        Ok(spelled) => fmt_sql(spelled.as_ref()).to_string(),
         Err(_) => fmt_sql(expr.as_ref()).to_string(),
     }
+}
+
+/// A literal as SQL where DataFusion would write it otherwise.
+fn literal(value: &ScalarValue) -> Option<String> {
+    if value.is_null() {
+        return None;
+    }
+    let word = match value.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "",
+        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL ",
+        DataType::Timestamp(..) => "TIMESTAMP ",
+        DataType::Date32 => "DATE ",
+        _ => return None,
+    };
+    let text = array_value_to_string(&value.to_array().ok()?, 0).ok()?;
+    Some(format!("{word}'{}'", text.replace('\'', "''")))
 }
 
 /// Several expressions, separated by commas.

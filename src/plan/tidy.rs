@@ -1,33 +1,96 @@
 //! The last touch on a plan: maps that only one map reads become one, nodes that nobody reads go,
 //! and every node learns which views asked for it.
 
+use std::sync::Arc;
+
+use super::join::columns_used;
 use super::program::SYSTEM_VIEWS;
-use super::{Node, NodeId, Op, Plan};
+use super::{Node, NodeId, Op, Plan, Step};
 
 /// The same plan with fewer nodes.
 pub(super) fn tidy(mut plan: Plan) -> Plan {
+    drop_numbers(&mut plan);
     fuse_maps(&mut plan);
     name_views(&mut plan);
     sweep(plan)
 }
 
-/// Puts the steps of a map before those of the only node that reads it, if that is a map too.
-fn fuse_maps(plan: &mut Plan) {
-    let mut readers = vec![0usize; plan.nodes.len()];
+/// Numbers no rows whose numbers nobody looks at: one new row among the first would change the
+/// numbers, and with them the rows, of all that follow it.
+fn drop_numbers(plan: &mut Plan) {
+    let readers = readers(plan);
+    for (position, readers) in readers.iter().enumerate() {
+        let Op::TopK {
+            input,
+            limit: Some(_),
+            number: true,
+            ..
+        } = plan.nodes[position].op
+        else {
+            continue;
+        };
+        let number = plan.nodes[input.0].schema.fields().len();
+        let is_unseen = |reader: &Reader| match reader {
+            Reader::Node(reader) => drops_column(&plan.nodes[reader.0].op, number),
+            Reader::Output => false,
+        };
+        if !readers.iter().all(is_unseen) {
+            continue;
+        }
+        let schema = Arc::clone(&plan.nodes[input.0].schema);
+        let node = &mut plan.nodes[position];
+        node.schema = schema;
+        if let Op::TopK { number, .. } = &mut node.op {
+            *number = false;
+        }
+    }
+}
+
+/// Whether an op is a map that projects without a look at one column of what it reads.
+fn drops_column(op: &Op, column: usize) -> bool {
+    let Op::Map { steps, .. } = op else {
+        return false;
+    };
+    let looks = |expr| columns_used(expr).map_or(true, |used| used.contains(&column));
+    for step in steps {
+        match step {
+            Step::Filter(predicate) if looks(predicate) => return false,
+            Step::Filter(_) => {}
+            Step::Project { exprs, .. } => return !exprs.iter().any(looks),
+        }
+    }
+    false
+}
+
+/// Who reads a node.
+enum Reader {
+    Node(NodeId),
+    Output,
+}
+
+/// Per node its readers, of the nodes that some view asked for.
+fn readers(plan: &Plan) -> Vec<Vec<Reader>> {
+    let mut readers: Vec<Vec<Reader>> = plan.nodes.iter().map(|_| Vec::new()).collect();
     let reachable = reachable(plan, plan.outputs.iter().map(|output| output.node));
-    for (node, _) in plan
+    for (position, node) in plan
         .nodes
         .iter()
-        .zip(&reachable)
-        .filter(|(_, is_reached)| **is_reached)
+        .enumerate()
+        .filter(|(at, _)| reachable[*at])
     {
         for read in node.op.inputs() {
-            readers[read.0] += 1;
+            readers[read.0].push(Reader::Node(NodeId(position)));
         }
     }
     for output in &plan.outputs {
-        readers[output.node.0] += 1;
+        readers[output.node.0].push(Reader::Output);
     }
+    readers
+}
+
+/// Puts the steps of a map before those of the only node that reads it, if that is a map too.
+fn fuse_maps(plan: &mut Plan) {
+    let readers = readers(plan);
     for position in 0..plan.nodes.len() {
         let Op::Map { input: below, .. } = plan.nodes[position].op else {
             continue;
@@ -39,7 +102,7 @@ fn fuse_maps(plan: &mut Plan) {
         else {
             continue;
         };
-        if readers[below.0] > 1 {
+        if readers[below.0].len() > 1 {
             continue;
         }
         let (lowest, mut all) = (*lowest, first.clone());

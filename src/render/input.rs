@@ -61,6 +61,9 @@ enum Rule {
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
+/// The key of a record whose id is null somewhere: it repeats no other. No id is encoded like this.
+const NO_ID: &[u8] = &[];
+
 impl Identity {
     /// The identity rule of a table whose input holds only some columns; `None` without one.
     pub(super) fn of(table: &Table, columns: &[usize]) -> Option<Identity> {
@@ -263,9 +266,13 @@ fn claim(
             newest,
         })
         .collect();
+    let dedup = matches!(identity.rule, Rule::Dedup { .. });
     for row in 0..count {
-        let key = keys.get(row);
-        let claims = &mut claims[owner(key_hash(key), peers)];
+        let has_no_id = dedup && columns.iter().any(|column| column.is_null(row));
+        let key = if has_no_id { NO_ID } else { keys.get(row) };
+        // Records without an id are spread by all of what they say.
+        let spread = if has_no_id { rows.get(row) } else { key };
+        let claims = &mut claims[owner(key_hash(spread), peers)];
         claims.positions.push(arrival.positions[row]);
         claims.keys.push(key);
         claims.rows.push(rows.get(row));
@@ -420,7 +427,12 @@ impl Seen {
         let mut rows = Rows::default();
         for record in in_order(claims) {
             let claims = &claims[record.chunk];
-            let (slot, is_new) = self.keys.intern(claims.keys.get(record.row));
+            let key = claims.keys.get(record.row);
+            if key == NO_ID {
+                rows.push(claims.rows.get(record.row));
+                continue;
+            }
+            let (slot, is_new) = self.keys.intern(key);
             let seen_at = claims
                 .event_times
                 .get(record.row)

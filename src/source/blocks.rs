@@ -64,17 +64,18 @@ struct Cursor {
 
 /// The file that blocks are handed out of.
 enum Current {
-    Ranges {
-        file: Arc<PlainFile>,
-        next: u64,
-    },
+    Ranges { file: Arc<PlainFile>, next: u64 },
     Stream(Box<Stream>),
-    RowGroups {
-        metadata: ArrowReaderMetadata,
-        next: usize,
-        first_row: u64,
-        bytes_left: u64,
-    },
+    RowGroups(ParquetFile),
+}
+
+/// How far a Parquet file is handed out.
+struct ParquetFile {
+    metadata: ArrowReaderMetadata,
+    next: usize,
+    first_row: u64,
+    /// Bytes of the file that no block accounts for yet; the footer's are in the last block.
+    bytes_left: u64,
 }
 
 /// What a worker does outside of the queue's lock.
@@ -201,12 +202,12 @@ impl Blocks {
             Way::RowGroups => {
                 let metadata = metadata(task).map_err(io::Error::other)?;
                 let bytes_left = task.length.unwrap_or_default();
-                Ok(Current::RowGroups {
+                Ok(Current::RowGroups(ParquetFile {
                     metadata,
                     next: 0,
                     first_row: 0,
                     bytes_left,
-                })
+                }))
             }
             Way::Stream(_) | Way::Stdin(_) => {
                 let format = &self.inputs[task.input].format;
@@ -250,38 +251,45 @@ impl Blocks {
                 },
                 Part::End => return None,
             })),
-            Current::RowGroups {
-                metadata,
-                next,
-                first_row,
-                bytes_left,
-            } => {
-                let groups = metadata.metadata().row_groups();
-                let group = groups.get(*next)?;
-                let is_last = *next + 1 == groups.len();
-                let packed = u64::try_from(group.compressed_size()).unwrap_or_default();
-                let bytes = if is_last {
-                    *bytes_left
-                } else {
-                    packed.min(*bytes_left)
-                };
-                let path = Arc::clone(&file_task.path);
-                let block = Block {
-                    input: file_task.input,
-                    file: Arc::clone(&file_task.path),
-                    offset: *first_row,
-                    number: take_number(number),
-                    bytes,
-                    header: None,
-                    too_long: None,
-                    payload: Payload::RowGroup(RowGroup { path, index: *next }),
-                };
-                *next += 1;
-                *first_row += u64::try_from(group.num_rows()).unwrap_or_default();
-                *bytes_left -= bytes;
+            Current::RowGroups(file) => {
+                let block = file.next(file_task, *number)?;
+                take_number(number);
                 Some(Work::Done(Next::Block(block)))
             }
         }
+    }
+}
+
+impl ParquetFile {
+    /// The block of the next row group.
+    fn next(&mut self, task: &FileTask, number: u64) -> Option<Block> {
+        let groups = self.metadata.metadata().row_groups();
+        let group = groups.get(self.next)?;
+        let is_last = self.next + 1 == groups.len();
+        let packed = u64::try_from(group.compressed_size()).unwrap_or_default();
+        let bytes = if is_last {
+            self.bytes_left
+        } else {
+            packed.min(self.bytes_left)
+        };
+        let path = Arc::clone(&task.path);
+        let block = Block {
+            input: task.input,
+            file: Arc::clone(&task.path),
+            offset: self.first_row,
+            number,
+            bytes,
+            header: None,
+            too_long: None,
+            payload: Payload::RowGroup(RowGroup {
+                path,
+                index: self.next,
+            }),
+        };
+        self.next += 1;
+        self.first_row += u64::try_from(group.num_rows()).unwrap_or_default();
+        self.bytes_left -= bytes;
+        Some(block)
     }
 }
 

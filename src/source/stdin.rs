@@ -70,12 +70,12 @@ struct Chunks {
 impl Read for Chunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.chunk.len() {
-            self.at = 0;
             self.chunk = match self.receiver.try_recv() {
                 Ok(chunk) => chunk?,
                 Err(TryRecvError::Empty) => return Err(io::ErrorKind::WouldBlock.into()),
                 Err(TryRecvError::Disconnected) => Vec::new(),
             };
+            self.at = 0;
         }
         let rest = &self.chunk[self.at..];
         let length = rest.len().min(buffer.len());

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Int32Type};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use tillrace::decode::{DecodeError, Decoder};
+use tillrace::source::Format;
 
 use crate::support::*;
 
@@ -116,6 +117,37 @@ fn values_that_do_not_fit_reject_their_row() {
     );
     assert_eq!(all.rejects[0].text, "n: 300, price: 1.0, day: x");
     assert_eq!(all.rejects[0].position, 1);
+}
+
+#[test]
+fn floats_are_the_decimals_that_they_are_written_as() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.parquet");
+    let written = [
+        "0.1",
+        "2.675",
+        "-1.005",
+        "1e3",
+        "0",
+        "-0.0",
+        "123456789012.345",
+        "999999999999999.9",
+        "2251799813685249.5",
+        "1e21",
+    ];
+    for texts in [&written[..7], &written[..]] {
+        let floats = texts.iter().map(|text| text.parse().ok()).chain([None]);
+        let floats: Float64Array = floats.collect();
+        write(&path, vec![("v", Arc::new(floats))], 100);
+        let table = table(vec![column("v", DataType::Decimal128(38, 3))]);
+        let json: String = texts
+            .iter()
+            .map(|text| format!("{{\"v\":{text}}}\n"))
+            .collect();
+        let mut expected = rows(&decode(&table, &Format::Json, json).batch);
+        expected.push("∅".to_owned());
+        assert_eq!(read(&table, &[&input(&path, "")], 64).rows, expected);
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Files to blocks: splitting, packing, and inputs that are broken.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use arrow::datatypes::DataType;
@@ -242,6 +244,63 @@ fn a_truncated_file_yields_what_came_before() {
         assert!(*offset > *all.positions.last().expect("rows"), "{name}");
         assert!(reason.starts_with("the packed data breaks off"), "{reason}");
     }
+}
+
+/// Runs itself as a process whose standard input is a pipe.
+#[test]
+fn standard_input() {
+    const OPTIONS: &str = "TILLRACE_TEST_STDIN_OPTIONS";
+    if let Ok(options) = std::env::var(OPTIONS) {
+        let all = read(&texts(), &[&format!("events=-{options}")], 1000);
+        println!(
+            "rows={} last={}.",
+            all.rows.len(),
+            all.rows[all.rows.len() - 1]
+        );
+        return;
+    }
+    let text = some_lines(3000);
+    let whole = decode(&texts(), &Format::Json, text.clone());
+    let last = &rows(&whole.batch)[whole.batch.num_rows() - 1];
+    let expected = format!("rows={} last={last}.", whole.batch.num_rows());
+    for (options, content) in [
+        ("", text.clone().into_bytes()),
+        ("?format=jsonl", text.clone().into_bytes()),
+        ("", gzip(text.as_bytes())),
+        ("?format=json&compression=zstd", zstd(text.as_bytes())),
+    ] {
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "source::standard_input", "--nocapture"])
+            .env(OPTIONS, options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let mut stdin = child.stdin.take().expect("piped");
+        for piece in content.chunks(1 << 14) {
+            stdin.write_all(piece).expect("written");
+        }
+        drop(stdin);
+        let output = child.wait_with_output().expect("ended");
+        let output = String::from_utf8_lossy(&output.stdout);
+        assert!(output.contains(&expected), "{options}: {output}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_read_in_sequence() {
+    let folder = folder();
+    let path = folder.path().join("pipe.jsonl");
+    let made = Command::new("mkfifo").arg(&path).status().expect("started");
+    assert!(made.success());
+    let text = some_lines(1000);
+    let whole = decode(&texts(), &Format::Json, text.clone());
+    std::thread::scope(|scope| {
+        scope.spawn(|| fs::write(&path, gzip(text.as_bytes())).expect("written"));
+        let all = read(&texts(), &[&input(&path, "")], 1000);
+        assert_eq!(all.rows, rows(&whole.batch));
+    });
 }
 
 #[test]

@@ -14,7 +14,6 @@ mod choices;
 mod expression;
 mod fixed;
 
-mod probe;
 mod query;
 mod schema;
 mod trial;

@@ -191,7 +191,7 @@ fn apply(step: &Step, rows: Rows, schema: &mut SchemaRef) -> Rows {
 }
 
 fn keep(predicate: &Arc<dyn PhysicalExpr>, rows: Rows, schema: &SchemaRef) -> Rows {
-    let kept = values(&[predicate.clone()], &rows, schema);
+    let kept = values(std::slice::from_ref(predicate), &rows, schema);
     let truth = ScalarValue::Boolean(Some(true));
     rows.into_iter()
         .zip(kept)

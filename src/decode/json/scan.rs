@@ -25,7 +25,7 @@ fn ends_of_plain(word: u64) -> u64 {
 
 /// The first position at or after `at` of a quote, a backslash or a control character.
 #[inline]
-pub(super) fn plain_end(text: &[u8], mut at: usize) -> Option<usize> {
+pub(in crate::decode) fn plain_end(text: &[u8], mut at: usize) -> Option<usize> {
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let ends = ends_of_plain(u64::from_le_bytes(*chunk));
         if ends != 0 {
@@ -41,7 +41,7 @@ pub(super) fn plain_end(text: &[u8], mut at: usize) -> Option<usize> {
 
 /// Passes over a string from its opening quote on.
 #[inline]
-pub(super) fn string(text: &[u8], at: usize) -> Option<usize> {
+pub(in crate::decode) fn string(text: &[u8], at: usize) -> Option<usize> {
     let end = plain_end(text, at + 1)?;
     match text[end] {
         b'"' => Some(end + 1),

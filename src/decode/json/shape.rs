@@ -25,10 +25,49 @@ pub(super) struct Shape {
 /// A value and the text before it.
 #[derive(Debug)]
 struct Step {
-    before: Box<[u8]>,
+    before: Literal,
     leaf: Option<usize>,
     /// Whether fields below it are wanted, so that an object here makes the line another shape.
     flat: bool,
+}
+
+/// A text to be met again.
+#[derive(Debug)]
+struct Literal {
+    text: Box<[u8]>,
+    /// The first and the last eight bytes, if the text is of 8 to 16 bytes: two comparisons of
+    /// words are much quicker than a call.
+    words: Option<(u64, u64)>,
+}
+
+impl Literal {
+    fn new(text: &[u8]) -> Literal {
+        let words = match (text.first_chunk(), text.last_chunk()) {
+            (Some(first), Some(last)) if text.len() <= 16 => {
+                Some((u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)))
+            }
+            _ => None,
+        };
+        Literal {
+            text: text.into(),
+            words,
+        }
+    }
+
+    /// The place behind this text, if it stands at `at`.
+    #[inline]
+    fn pass(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        let end = at + self.text.len();
+        let there = bytes.get(at..end)?;
+        let equal = match self.words {
+            Some((first, last)) => {
+                u64::from_ne_bytes(*there.first_chunk()?) == first
+                    && u64::from_ne_bytes(*there.last_chunk()?) == last
+            }
+            None => *there == *self.text,
+        };
+        equal.then_some(end)
+    }
 }
 
 impl Shape {
@@ -45,10 +84,7 @@ impl Shape {
         let bytes = text.as_bytes();
         let mut at = start;
         for step in &self.steps {
-            if !bytes[at..].starts_with(&step.before) {
-                return None;
-            }
-            at += step.before.len();
+            at = step.before.pass(bytes, at)?;
             at = match step.leaf {
                 Some(leaf) => step.wanted(text, at, &mut row[leaf], spill)?,
                 None => step.unwanted(bytes, at)?,
@@ -186,7 +222,7 @@ impl Learner<'_> {
             };
         }
         let end = scan::value(self.line, at)?;
-        let before = self.line[self.value_end..at].into();
+        let before = Literal::new(&self.line[self.value_end..at]);
         self.steps.push(Step {
             before,
             leaf,

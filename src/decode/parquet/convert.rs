@@ -6,13 +6,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, ListArray, PrimitiveArray, StructArray, new_null_array,
+};
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Fields, Float64Type, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::decode::column::{Absent, Context, Fault, column, fault};
+use crate::decode::column::{Absent, Context, column};
+use crate::decode::fault::{Fault, fault};
 use crate::decode::number::Problem;
 use crate::decode::slot::{Kind, Value};
 
@@ -66,60 +69,113 @@ pub(super) fn convert(
             let plain = cast(&utc, &T::Timestamp(*unit, None))?;
             convert(&plain, target, context, refuse)
         }
-        (T::Struct(_), T::Struct(fields)) => {
-            let outer = array.as_struct();
-            let mut columns = Vec::with_capacity(fields.len());
-            for field in fields {
-                let inner = outer.column_by_name(field.name());
-                columns.push(match inner {
-                    Some(inner) => {
-                        convert(inner, field.data_type(), context, &mut |row, fault| {
-                            refuse(row, fault.inside(format_args!(".{}", field.name())));
-                        })?
-                    }
-                    None => new_null_array(field.data_type(), array.len()),
-                });
-            }
-            Ok(Arc::new(StructArray::try_new(
-                fields.clone(),
-                columns,
-                outer.nulls().cloned(),
-            )?))
-        }
+        (T::Struct(_), T::Struct(fields)) => convert_struct(array, fields, context, refuse),
         (T::LargeList(item) | T::FixedSizeList(item, _), T::List(_)) => convert(
             &cast(array, &T::List(Arc::clone(item)))?,
             target,
             context,
             refuse,
         ),
-        (T::List(_), T::List(item)) => {
-            let list = array.as_list::<i32>();
-            let offsets = list.offsets();
-            let items = convert(
-                list.values(),
-                item.data_type(),
-                context,
-                &mut |at, fault| {
-                    // The row whose items begin at or before this one.
-                    let row = offsets.partition_point(|&start| start as usize <= at) - 1;
-                    if row < list.len() && list.is_valid(row) {
-                        let index = at - offsets[row] as usize;
-                        refuse(row, fault.inside(format_args!("[{index}]")));
-                    }
-                },
-            )?;
-            let (item, nulls) = (Arc::clone(item), list.nulls().cloned());
-            Ok(Arc::new(ListArray::try_new(
-                item,
-                offsets.clone(),
-                items,
-                nulls,
-            )?))
-        }
+        (T::List(_), T::List(item)) => convert_list(array, item, context, refuse),
         _ if source.is_nested() || target.is_nested() && !is_text(source) => Err(Unconvertible),
+        (T::Float64, T::Decimal128(precision, scale)) => {
+            match short_decimals(array.as_primitive(), *precision, *scale) {
+                Some(decimals) => Ok(Arc::new(decimals)),
+                None => through_text(array, target, context, refuse),
+            }
+        }
         _ if keeps_values(source, target) => checked_cast(array, target, refuse),
         _ => through_text(array, target, context, refuse),
     }
+}
+
+/// Takes a struct's fields by name; fields that are not there are null.
+fn convert_struct(
+    array: &ArrayRef,
+    fields: &Fields,
+    context: Context,
+    refuse: &mut dyn FnMut(usize, Box<Fault>),
+) -> Result<ArrayRef, Unconvertible> {
+    let outer = array.as_struct();
+    let mut columns = Vec::with_capacity(fields.len());
+    for field in fields {
+        let Some(inner) = outer.column_by_name(field.name()) else {
+            columns.push(new_null_array(field.data_type(), array.len()));
+            continue;
+        };
+        let mut refuse = |row: usize, fault: Box<Fault>| {
+            // What a null struct hides is no fault.
+            if outer.is_valid(row) {
+                refuse(row, fault.inside(format_args!(".{}", field.name())));
+            }
+        };
+        columns.push(convert(inner, field.data_type(), context, &mut refuse)?);
+    }
+    let nulls = outer.nulls().cloned();
+    Ok(Arc::new(StructArray::try_new(
+        fields.clone(),
+        columns,
+        nulls,
+    )?))
+}
+
+fn convert_list(
+    array: &ArrayRef,
+    item: &FieldRef,
+    context: Context,
+    refuse: &mut dyn FnMut(usize, Box<Fault>),
+) -> Result<ArrayRef, Unconvertible> {
+    let list = array.as_list::<i32>();
+    let offsets = list.offsets();
+    let mut refuse = |at: usize, fault: Box<Fault>| {
+        // The last row whose items begin at or before this one; none for items of no row.
+        let Some(row) = offsets
+            .partition_point(|&start| start as usize <= at)
+            .checked_sub(1)
+        else {
+            return;
+        };
+        if row < list.len() && list.is_valid(row) {
+            let index = at - offsets[row] as usize;
+            refuse(row, fault.inside(format_args!("[{index}]")));
+        }
+    };
+    let items = convert(list.values(), item.data_type(), context, &mut refuse)?;
+    let (item, nulls) = (Arc::clone(item), list.nulls().cloned());
+    Ok(Arc::new(ListArray::try_new(
+        item,
+        offsets.clone(),
+        items,
+        nulls,
+    )?))
+}
+
+/// The decimals that floats are written as, if all of them have at most 15 digits, as they nearly
+/// always do: such a decimal is the only one of so many digits that rounds to its float.
+fn short_decimals(
+    floats: &PrimitiveArray<Float64Type>,
+    precision: u8,
+    scale: i8,
+) -> Option<PrimitiveArray<Decimal128Type>> {
+    const EXACT: f64 = 1e15;
+    /// Powers of ten up to this one are floats.
+    const MAX_SCALE: i8 = 22;
+    if !(0..=MAX_SCALE).contains(&scale) {
+        return None;
+    }
+    let unit = 10_f64.powi(i32::from(scale));
+    let limit = EXACT.min(10_f64.powi(i32::from(precision)));
+    let mut decimals = Vec::with_capacity(floats.len());
+    for (row, &float) in floats.values().iter().enumerate() {
+        let digits = (float * unit).round();
+        let exact = digits.abs() < limit && digits / unit == float;
+        if !exact && floats.is_valid(row) {
+            return None;
+        }
+        decimals.push(if exact { digits as i128 } else { 0 });
+    }
+    let decimals = PrimitiveArray::new(decimals.into(), floats.nulls().cloned());
+    Some(decimals.with_data_type(DataType::Decimal128(precision, scale)))
 }
 
 fn is_text(data_type: &DataType) -> bool {

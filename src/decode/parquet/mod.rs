@@ -19,7 +19,8 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 
-use super::column::{Absent, Context, absent_fault, column, sql_type};
+use super::column::{Absent, Context, column};
+use super::fault::{absent_fault, sql_type};
 use super::slot::{Kind, Value};
 use super::text::newest_event_time;
 use super::wanted::Wanted;
@@ -55,7 +56,7 @@ impl ParquetReader {
     ) -> Result<Decoded, DecodeError> {
         let read = self.read(group);
         let read = read.map_err(|source| DecodeError::Parquet {
-            file: group.path.to_path_buf(),
+            file: Arc::clone(&group.path),
             source,
         })?;
         let mut faults = Faults::default();
@@ -107,7 +108,7 @@ impl ParquetReader {
             column: field.name().clone(),
             data_type: sql_type(field.data_type()).into_owned(),
             found: found.to_string(),
-            file: group.path.to_path_buf(),
+            file: Arc::clone(&group.path),
         };
         let context = Context {
             time_unit: self.task.table.options.time_unit,
