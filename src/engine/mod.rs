@@ -58,7 +58,7 @@ impl Default for Config {
 
 /// Big enough that a group's changes are mostly added up before they are sent, small enough that
 /// an epoch's rows are a small part of the memory.
-const DEFAULT_EPOCH_BLOCKS: u64 = 64;
+const DEFAULT_EPOCH_BLOCKS: u64 = 256;
 
 /// How far a replay is, and whether it shall stop.
 #[derive(Debug, Default)]
@@ -87,7 +87,8 @@ pub fn replay(
     let inputs = blocks.inputs().to_vec();
     let feed = ReplayFeed::new(blocks, config.epoch_blocks.max(1), Arc::clone(&progress));
     let catalog = Catalog::new(&plan, config.workers, false)?;
-    let shared = Shared::new(plan, Arc::new(feed), catalog, config.clone(), progress)?;
+    let mut shared = Shared::new(plan, Arc::new(feed), catalog, config.clone(), progress)?;
+    shared.only_added = true;
     shared.check_inputs(&inputs)?;
     let run = Run::start(Arc::new(shared))?;
     let (shared, epoch) = run.join()?;
@@ -103,6 +104,8 @@ struct Shared {
     config: Config,
     progress: Arc<Progress>,
     status: Status,
+    /// Whether rows come from files, which never take one back.
+    only_added: bool,
 }
 
 impl Shared {
@@ -122,6 +125,7 @@ impl Shared {
             config,
             progress,
             status,
+            only_added: false,
         })
     }
 
@@ -144,7 +148,8 @@ impl Shared {
 fn check_renders(plan: &Arc<Plan>) -> Result<(), EngineError> {
     let plan = Arc::clone(plan);
     timely::execute::execute_directly(move |worker| {
-        worker.dataflow::<Time, _, _>(|scope| render::render(scope, &plan, 0, 1).map(|_| ()))
+        worker
+            .dataflow::<Time, _, _>(|scope| render::render(scope, &plan, (0, 1), false).map(|_| ()))
     })?;
     Ok(())
 }

@@ -136,7 +136,7 @@ pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
     let complete: Complete = Rc::default();
     let probe = ProbeHandle::new();
     let inputs = worker.dataflow::<Time, _, _>(|scope| {
-        let rendered = render::render(scope, &shared.plan, index, peers)
+        let rendered = render::render(scope, &shared.plan, (index, peers), shared.only_added)
             .expect("the plan was rendered once before the workers started");
         for (output, stream) in rendered.outputs.into_iter().enumerate() {
             gather(stream, output, Rc::clone(&complete)).probe_with(&probe);

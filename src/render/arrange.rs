@@ -1,6 +1,8 @@
 //! Deltas become arrangements: rows by key, shared by all that read the same collection by the
 //! same key.
 
+use std::collections::BTreeMap;
+
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::SortOptions;
@@ -8,12 +10,14 @@ use arrow::datatypes::{DataType, SchemaRef};
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::operators::arrange::arrangement::{Arranged, arrange_core};
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
 use super::{Deltas, RenderError};
-use crate::delta::Delta;
-use crate::row::{RowBatcher, RowCodec, RowSpine, Rows, Updates, key_hash, owner};
+use crate::delta::{Delta, Time};
+use crate::row::{Gather, RowBatcher, RowCodec, RowSpine, Rows, Updates, key_hash, owner};
 
 /// An arrangement's trace, as readers hold it.
 pub(super) type RowTrace = TraceAgent<RowSpine>;
@@ -103,24 +107,13 @@ pub(super) fn arrange<'scope>(
 ) -> Result<ArrangedRows<'scope>, RenderError> {
     let key_codec = arrangement.key_codec(schema)?;
     let value_codec = arrangement.value_codec(schema)?;
-    let arrangement = arrangement.clone();
-    let updates = stream.unary::<CapacityContainerBuilder<Vec<Updates>>, _, _, _>(
-        Pipeline,
-        "Encode",
-        move |_capability, _info| {
-            move |input, output| {
-                input.for_each(|capability, deltas| {
-                    let mut session = output.session(&capability);
-                    for delta in deltas.drain(..) {
-                        session.give_iterator(
-                            encode(&delta, &arrangement, &key_codec, &value_codec, peers)
-                                .into_iter(),
-                        );
-                    }
-                });
-            }
-        },
-    );
+    let encoder = Encoder {
+        arrangement: arrangement.clone(),
+        key_codec,
+        value_codec,
+        peers,
+    };
+    let updates = encode(stream, encoder);
     let exchange = Exchange::new(|updates: &Updates| updates.to as u64);
     Ok(arrange_core::<_, _, RowBatcher, RowSpine>(
         updates,
@@ -130,33 +123,103 @@ pub(super) fn arrange<'scope>(
     ))
 }
 
-fn encode(
-    delta: &Delta,
-    arrangement: &Arrangement,
-    key_codec: &RowCodec,
-    value_codec: &RowCodec,
+/// Makes updates of deltas.
+struct Encoder {
+    arrangement: Arrangement,
+    key_codec: RowCodec,
+    value_codec: RowCodec,
     peers: usize,
-) -> Vec<Updates> {
-    let delta = if arrangement.null_keys {
-        delta.clone()
-    } else {
-        without_null_keys(delta, arrangement)
-    };
-    let count = delta.len();
-    let columns = |wanted: &mut dyn Iterator<Item = usize>| -> Vec<ArrayRef> {
-        wanted
-            .map(|column| delta.batch.column(column).clone())
-            .collect()
-    };
-    let keys = columns(&mut arrangement.key.iter().copied());
-    let values = columns(&mut arrangement.value.iter().map(|(column, _)| *column));
-    let keys = key_codec
-        .encode_keys(&keys, count)
-        .expect("the batch fits its schema");
-    let values = value_codec
-        .encode(&values, count)
-        .expect("the batch fits its schema");
-    scatter(&delta, keys, values, peers)
+}
+
+/// The updates of one time that are still added up; none any more if that is not worth its while.
+struct Gathering {
+    capability: Capability<Time>,
+    parts: Option<Vec<Gather>>,
+}
+
+/// Renders the updates of a stream, equal ones added up as far as they are frequent.
+fn encode<'scope>(stream: Deltas<'scope>, encoder: Encoder) -> Stream<'scope, Time, Vec<Updates>> {
+    stream.unary_frontier::<CapacityContainerBuilder<Vec<Updates>>, _, _, _>(
+        Pipeline,
+        "Encode",
+        move |_capability, _info| {
+            let mut pending: BTreeMap<Time, Gathering> = BTreeMap::new();
+            let mut due = Vec::new();
+            move |(input, frontier), output| {
+                input.for_each(|capability, deltas| {
+                    for delta in deltas.drain(..) {
+                        let time = delta.time;
+                        let gathering = pending.entry(time).or_insert_with(|| Gathering {
+                            capability: capability.delayed(&time, 0),
+                            parts: Some(encoder.new_parts()),
+                        });
+                        encoder.add(&delta, gathering, &mut due);
+                        let mut session = output.session(&gathering.capability);
+                        session.give_iterator(due.drain(..));
+                    }
+                });
+                while let Some(entry) = pending.first_entry() {
+                    if frontier.less_equal(entry.key()) {
+                        break;
+                    }
+                    let (time, gathering) = entry.remove_entry();
+                    take_all(gathering.parts, time, &mut due);
+                    let mut session = output.session(&gathering.capability);
+                    session.give_iterator(due.drain(..));
+                }
+            }
+        },
+    )
+}
+
+fn take_all(parts: Option<Vec<Gather>>, time: Time, due: &mut Vec<Updates>) {
+    let parts = parts.into_iter().flatten().enumerate();
+    due.extend(parts.filter_map(|(to, mut part)| part.take(to, time)));
+}
+
+impl Encoder {
+    fn new_parts(&self) -> Vec<Gather> {
+        (0..self.peers).map(|_| Gather::default()).collect()
+    }
+
+    /// Adds a delta's rows to what is gathered; what is to be sent at once is put into `due`.
+    fn add(&self, delta: &Delta, gathering: &mut Gathering, due: &mut Vec<Updates>) {
+        let delta = if self.arrangement.null_keys {
+            delta.clone()
+        } else {
+            without_null_keys(delta, &self.arrangement)
+        };
+        let (keys, values) = self.rows(&delta);
+        let Some(parts) = &mut gathering.parts else {
+            due.extend(scatter(&delta, keys, values, self.peers));
+            return;
+        };
+        for (row, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
+            parts[owner(key_hash(key), self.peers)].add(key, value, delta.diff(row));
+        }
+        if parts.iter().any(Gather::is_idle) {
+            take_all(gathering.parts.take(), delta.time, due);
+            return;
+        }
+        for (to, part) in parts.iter_mut().enumerate() {
+            if part.is_full() {
+                due.extend(part.take(to, delta.time));
+            }
+        }
+    }
+
+    fn rows(&self, delta: &Delta) -> (Rows, Rows) {
+        let column = |column: usize| -> ArrayRef { delta.batch.column(column).clone() };
+        let key = self.arrangement.key.iter().map(|at| column(*at));
+        let value = self.arrangement.value.iter().map(|(at, _)| column(*at));
+        let (key, value): (Vec<ArrayRef>, Vec<ArrayRef>) = (key.collect(), value.collect());
+        let keys = self.key_codec.encode_keys(&key, delta.len());
+        let values = self.value_codec.encode(&value, delta.len());
+        (
+            keys.expect("the batch fits its schema"),
+            values.expect("the batch fits its schema"),
+        )
+    }
 }
 
 /// Sorts encoded rows by the workers that own their keys.

@@ -256,7 +256,12 @@ impl Partial {
     fn take(&self, groups: &mut Groups, time: Time) -> Vec<Partials> {
         let count = groups.sums.len();
         let keys = match &mut groups.values {
-            Some(values) => values.emit(EmitTo::All).expect("all groups can be emitted"),
+            Some(values) => {
+                let keys = values.emit(EmitTo::All).expect("all groups can be emitted");
+                // Emitting leaves the index of multi-column keys as it was.
+                values.clear_shrink(count);
+                keys
+            }
             None => Vec::new(),
         };
         let keys = self

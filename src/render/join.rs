@@ -74,7 +74,7 @@ impl JoinTactic<Time, Rc<RowBatch>, Rc<RowBatch>, Vec<Delta>> for RowTactic {
             meet,
             pairs: BTreeMap::new(),
             ready: VecDeque::new(),
-            values: (Vec::new(), Vec::new()),
+            scratch: Scratch::default(),
             exhausted: false,
         })
     }
@@ -91,10 +91,27 @@ struct Unit {
     meet: Time,
     pairs: BTreeMap<Time, Pairs>,
     ready: VecDeque<Delta>,
-    /// The updates of both sides' values for the key at hand.
-    values: (Vec<Update>, Vec<Update>),
+    scratch: Scratch,
     exhausted: bool,
 }
+
+/// The values of the key at hand, and memory for those of the next.
+#[derive(Default)]
+struct Scratch {
+    left: KeyValues,
+    right: KeyValues,
+}
+
+/// One side's values for a key.
+#[derive(Default)]
+struct KeyValues {
+    rows: Rows,
+    updates: Vec<Update>,
+    /// Where each row already stands among the pairs at a time.
+    placed: Vec<u32>,
+}
+
+const NOWHERE: u32 = u32::MAX;
 
 /// One update of a value: the value as a position in the rows of its key, when, and by how much.
 #[derive(Clone, Copy)]
@@ -148,76 +165,86 @@ impl Unit {
                 std::cmp::Ordering::Equal => break,
             }
         }
-        let (mut left_rows, mut right_rows) = (Rows::default(), Rows::default());
-        let (left, right) = &mut self.values;
-        load(
-            &mut self.left,
-            &self.left_storage,
-            self.meet,
-            &mut left_rows,
-            left,
-        );
-        load(
-            &mut self.right,
-            &self.right_storage,
-            self.meet,
-            &mut right_rows,
-            right,
-        );
-        self.pair(&left_rows, &right_rows);
+        let Scratch { left, right } = &mut self.scratch;
+        left.load(&mut self.left, &self.left_storage, self.meet);
+        right.load(&mut self.right, &self.right_storage, self.meet);
+        self.pair();
         self.left.step_key(&self.left_storage);
         self.right.step_key(&self.right_storage);
     }
 
-    fn pair(&mut self, left_rows: &Rows, right_rows: &Rows) {
-        let (left, right) = std::mem::take(&mut self.values);
-        // Where each row of this key stands in the pairs at a time.
-        let mut placed = Placed::new(left_rows.len(), right_rows.len());
-        for l in &left {
-            for r in &right {
+    fn pair(&mut self) {
+        let Scratch { left, right } = &mut self.scratch;
+        let mut open: Option<(Time, Pairs)> = None;
+        for l in 0..left.updates.len() {
+            for r in 0..right.updates.len() {
+                let (l, r) = (left.updates[l], right.updates[r]);
                 let time = l.time.max(r.time);
-                let pairs = self.pairs.entry(time).or_default();
-                placed.at(time);
-                let left_index = placed.left(l.value, &mut pairs.left, left_rows);
-                let right_index = placed.right(r.value, &mut pairs.right, right_rows);
-                pairs.left_index.push(left_index);
-                pairs.right_index.push(right_index);
+                if open.as_ref().is_none_or(|(at, _)| *at != time) {
+                    if let Some((at, pairs)) = open.take() {
+                        self.pairs.insert(at, pairs);
+                    }
+                    open = Some((time, self.pairs.remove(&time).unwrap_or_default()));
+                    left.forget_places();
+                    right.forget_places();
+                }
+                let Some((_, pairs)) = &mut open else {
+                    continue;
+                };
+                pairs.left_index.push(left.place(l.value, &mut pairs.left));
+                pairs
+                    .right_index
+                    .push(right.place(r.value, &mut pairs.right));
                 pairs.diffs.push(l.diff * r.diff);
                 if pairs.diffs.len() >= PAIRS_PER_DELTA {
-                    let pairs = std::mem::take(pairs);
-                    self.ready.push_back(pairs.finish(&self.sides, time));
-                    placed.forget();
+                    let full = std::mem::take(pairs);
+                    self.ready.push_back(full.finish(&self.sides, time));
+                    left.forget_places();
+                    right.forget_places();
                 }
             }
         }
-        self.values = (left, right);
+        self.pairs.extend(open);
     }
 }
 
-/// Reads the values of the key at hand, times moved up to `meet`.
-fn load(
-    cursor: &mut RowCursor,
-    storage: &Vec<SharedBatch>,
-    meet: Time,
-    rows: &mut Rows,
-    updates: &mut Vec<Update>,
-) {
-    updates.clear();
-    while let Some(value) = cursor.get_val(storage) {
-        let begin = updates.len();
-        let number = u32::try_from(rows.len()).expect("a key has fewer than 2^32 values");
-        cursor.map_times(storage, |time, diff| {
-            updates.push(Update {
-                value: number,
-                time: (*time).max(meet),
-                diff: *diff,
+impl KeyValues {
+    /// Reads the values of the key at hand, times moved up to `meet`.
+    fn load(&mut self, cursor: &mut RowCursor, storage: &Vec<SharedBatch>, meet: Time) {
+        self.rows.clear_rows();
+        self.updates.clear();
+        while let Some(value) = cursor.get_val(storage) {
+            let begin = self.updates.len();
+            let number = u32::try_from(self.rows.len()).expect("a key has fewer than 2^32 values");
+            cursor.map_times(storage, |time, diff| {
+                self.updates.push(Update {
+                    value: number,
+                    time: (*time).max(meet),
+                    diff: *diff,
+                });
             });
-        });
-        merge_equal_times(updates, begin);
-        if updates.len() > begin {
-            rows.push(value);
+            merge_equal_times(&mut self.updates, begin);
+            if self.updates.len() > begin {
+                self.rows.push(value);
+            }
+            cursor.step_val(storage);
         }
-        cursor.step_val(storage);
+    }
+
+    /// The pairs at hand are others: no row stands among them yet.
+    fn forget_places(&mut self) {
+        self.placed.clear();
+        self.placed.resize(self.rows.len(), NOWHERE);
+    }
+
+    /// Where a value stands among the rows at hand; it is added to them if it does not.
+    fn place(&mut self, value: u32, to: &mut Rows) -> u32 {
+        let placed = &mut self.placed[value as usize];
+        if *placed == NOWHERE {
+            *placed = u32::try_from(to.len()).expect("a delta has fewer than 2^32 rows");
+            to.push(self.rows.get(value as usize));
+        }
+        *placed
     }
 }
 
@@ -244,54 +271,6 @@ fn merge_equal_times(updates: &mut Vec<Update>, begin: usize) {
         }
     }
     updates.truncate(kept);
-}
-
-/// Which rows of a key already stand among the pairs at a time.
-struct Placed {
-    time: Option<Time>,
-    left: Vec<u32>,
-    right: Vec<u32>,
-}
-
-const NOWHERE: u32 = u32::MAX;
-
-impl Placed {
-    fn new(left: usize, right: usize) -> Self {
-        Placed {
-            time: None,
-            left: vec![NOWHERE; left],
-            right: vec![NOWHERE; right],
-        }
-    }
-
-    /// Turns to the pairs at `time`.
-    fn at(&mut self, time: Time) {
-        if self.time != Some(time) {
-            self.forget();
-            self.time = Some(time);
-        }
-    }
-
-    fn forget(&mut self) {
-        self.left.fill(NOWHERE);
-        self.right.fill(NOWHERE);
-    }
-
-    fn left(&mut self, value: u32, to: &mut Rows, from: &Rows) -> u32 {
-        place(&mut self.left[value as usize], value, to, from)
-    }
-
-    fn right(&mut self, value: u32, to: &mut Rows, from: &Rows) -> u32 {
-        place(&mut self.right[value as usize], value, to, from)
-    }
-}
-
-fn place(placed: &mut u32, value: u32, to: &mut Rows, from: &Rows) -> u32 {
-    if *placed == NOWHERE {
-        *placed = u32::try_from(to.len()).expect("a delta has fewer than 2^32 rows");
-        to.push(from.get(value as usize));
-    }
-    *placed
 }
 
 impl Pairs {

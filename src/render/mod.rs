@@ -13,6 +13,7 @@ mod arrange;
 mod changes;
 mod collate;
 mod epoch;
+mod extremum;
 mod general;
 mod group;
 mod input;
@@ -72,7 +73,7 @@ pub(crate) struct Rendered<'scope> {
     pub(crate) outputs: Vec<Deltas<'scope>>,
 }
 
-/// Renders a plan.
+/// Renders a plan. `only_added` says that no input ever takes rows back one by one.
 ///
 /// # Errors
 ///
@@ -81,14 +82,15 @@ pub(crate) struct Rendered<'scope> {
 pub(crate) fn render<'scope>(
     scope: Scope<'scope, Time>,
     plan: &Plan,
-    worker: usize,
-    peers: usize,
+    (worker, peers): (usize, usize),
+    only_added: bool,
 ) -> Result<Rendered<'scope>, RenderError> {
     let mut builder = Builder {
         scope,
         plan,
         worker,
         peers,
+        only_added: Vec::new(),
         streams: vec![None; plan.nodes.len()],
         arrangements: HashMap::new(),
         rejects: Vec::new(),
@@ -96,6 +98,11 @@ pub(crate) fn render<'scope>(
     let (inputs, arrivals): (Vec<ArrivalHandle>, Vec<_>) =
         plan.inputs.iter().map(|_| scope.new_input()).unzip();
     let late = builder.nodes_after_rejects();
+    // Rejects are taken back with the rows that they are of.
+    let nodes = plan.nodes.iter().zip(&late);
+    builder.only_added = nodes
+        .map(|(node, late)| only_added && node.append_only && !late)
+        .collect();
     for node in 0..plan.nodes.len() {
         if !late[node] {
             builder.render_node(NodeId(node), &arrivals)?;
@@ -121,6 +128,8 @@ struct Builder<'scope, 'plan> {
     plan: &'plan Plan,
     worker: usize,
     peers: usize,
+    /// By node: whether none of its rows is ever taken back.
+    only_added: Vec<bool>,
     streams: Vec<Option<Deltas<'scope>>>,
     arrangements: HashMap<(NodeId, Vec<Arc<dyn PhysicalExpr>>, bool), KeyedRows<'scope>>,
     rejects: Vec<Deltas<'scope>>,

@@ -3,7 +3,7 @@
 //!
 //! A node's input flows in; rows of (keys, answers) flow out. The classes are: what adds up
 //! ([`super::group`]); what adds up over distinct values (the distinct rows first, then the same);
-//! the least and greatest value ([`super::topk`]); and whatever else DataFusion knows
+//! the least and greatest value ([`super::extremum`]); and whatever else DataFusion knows
 //! ([`super::general`]). Only a node with aggregates of several classes pays for collating them.
 
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, IsNotNullExpr};
 
 use super::accumulate::Layout;
-use super::arrange::{Arrangement, Order, arrange};
+use super::arrange::{Arrangement, arrange};
 use super::collate::{Part, collate};
+use super::extremum::Extremum;
 use super::general::{General, general};
 use super::group::{Grouping, group};
-use super::topk::{First, From, first};
 use super::{Builder, Deltas, RenderError, map};
 use crate::plan::{self, Aggregate, Class, NodeId, SortKey, Step};
 use crate::row::RowCodec;
@@ -69,8 +69,10 @@ pub(super) fn reduce<'scope>(
         let all: Vec<usize> = (0..aggregates.len()).collect();
         return accumulable(builder, &prepared, &all, schema);
     }
+    let only_added = builder.only_added[input.0];
     Collation {
         builder,
+        only_added,
         prepared,
         classes,
         schema,
@@ -248,6 +250,8 @@ fn accumulable<'scope>(
 /// A reduction with aggregates of several classes.
 struct Collation<'a, 'scope, 'plan> {
     builder: &'a mut Builder<'scope, 'plan>,
+    /// Whether no row of the input is ever taken back.
+    only_added: bool,
     prepared: Prepared<'scope>,
     classes: Vec<Class>,
     schema: SchemaRef,
@@ -414,29 +418,14 @@ impl<'scope> Collation<'_, 'scope, '_> {
     fn extremum_part(&mut self, at: usize, greatest: bool) -> Result<(), RenderError> {
         let (stream, input) = self.rows_of(at);
         let keys = self.keys();
-        let order = Order {
-            descending: greatest,
-            nulls_last: false,
-        };
-        let arrangement = Arrangement {
-            key: (0..keys).collect(),
-            value: vec![(keys, order)],
-            null_keys: true,
-        };
-        let arranged = arrange(stream, &input, &arrangement, self.builder.peers)?;
         let schema = self.part_schema(&[at]);
-        let columns = (0..keys).map(From::Key).chain([From::Value(0)]).collect();
-        let stream = first(
-            arranged,
-            First {
-                skip: 0,
-                limit: 1,
-                columns,
-                schema: schema.clone(),
-                key_codec: arrangement.key_codec(&input)?,
-                value_codec: arrangement.value_codec(&input)?,
-            },
-        );
+        let extremum = Extremum {
+            input,
+            schema: schema.clone(),
+            greatest,
+            only_added: self.only_added,
+        };
+        let stream = extremum.render(stream, self.builder.peers)?;
         let stream = self.builder.outcomes(stream);
         let nothing = arrow::array::new_null_array(schema.field(keys).data_type(), 1);
         let of_nothing = encode_answers(&schema, keys, &[nothing])?;

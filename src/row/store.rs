@@ -1,7 +1,8 @@
 //! Byte strings by slot number, packed in one flat buffer.
 //!
-//! Setting a slot appends its bytes; the bytes it held before are dead, and are reclaimed once they
-//! are half of the buffer. An unset slot reads as the empty string.
+//! Setting a slot overwrites as many bytes as it held, else appends: then the bytes it held before
+//! are dead, and are reclaimed once they are half of the buffer. An unset slot reads as the empty
+//! string.
 
 /// Byte strings, each in a numbered slot.
 #[derive(Debug, Default)]
@@ -46,6 +47,11 @@ impl ByteStore {
             self.slots.resize(slot + 1, Slot::default());
         }
         let length = u32::try_from(bytes.len()).expect("a row is shorter than 4 GiB");
+        let held = self.slots[slot];
+        if held.length == length {
+            self.bytes[held.start..][..bytes.len()].copy_from_slice(bytes);
+            return;
+        }
         self.dead += self.slots[slot].length as usize;
         self.slots[slot] = Slot {
             start: self.bytes.len(),
