@@ -103,10 +103,10 @@ fn play(case: &Case) -> Result<(), String> {
         workers: case.workers,
         ..Config::default()
     };
-    let engine = Engine::start(plan.clone(), config).map_err(|error| error.to_string())?;
+    let engine = Engine::start(plan.clone(), config).map_err(|error| chain(&error))?;
     let outcome = play_epochs(case, &plan.script, &engine);
     // An engine that is dropped leaves its workers running.
-    let stopped = engine.stop().map_err(|error| error.to_string());
+    let stopped = engine.stop().map_err(|error| chain(&error));
     outcome.and(stopped)
 }
 
@@ -117,7 +117,7 @@ fn play_epochs(case: &Case, script: &Script, engine: &Engine) -> Result<(), Stri
     let nothing = Vec::new();
     for (number, epoch) in std::iter::once(&nothing).chain(&case.epochs).enumerate() {
         send(case, script, engine, epoch, &mut arrived)?;
-        let snapshot = engine.advance().map_err(|error| error.to_string())?;
+        let snapshot = engine.advance().map_err(|error| chain(&error))?;
         let after = |message: String| format!("after epoch {number}: {message}");
         compare(case, script, &snapshot, &arrived).map_err(after)?;
         for view in case.views.iter().filter(|view| view.materialized) {
@@ -125,6 +125,12 @@ fn play_epochs(case: &Case, script: &Script, engine: &Engine) -> Result<(), Stri
         }
     }
     Ok(())
+}
+
+/// An error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {}", chain(cause)));
+    format!("{error}{}", cause.unwrap_or_default())
 }
 
 /// Every view's rows as its changes add up to.
@@ -179,7 +185,7 @@ fn send(
     events: &[Event],
     arrived: &mut [Vec<Row>],
 ) -> Result<(), String> {
-    let failed = |error: tillrace::engine::EngineError| error.to_string();
+    let failed = |error: tillrace::engine::EngineError| chain(&error);
     // Rows for one table that follow each other are handed over together.
     let mut waiting: Option<(usize, Vec<Row>, Vec<i64>)> = None;
     let flush = |waiting: Option<(usize, Vec<Row>, Vec<i64>)>| {
