@@ -1,5 +1,6 @@
 //! How fast blocks become batches, on one core: rows a second for JSON lines and CSV with few and
-//! many wanted columns, beside the rate at which memchr finds the line ends of the same text.
+//! many wanted columns, beside the rate at which memchr finds the line ends of the same text, and
+//! beside arrow-json.
 //!
 //! `cargo bench --bench decode -- [rows]`; a million rows by default. Each figure is the best of
 //! several rounds over text in memory, cut into blocks as files are.
@@ -61,6 +62,10 @@ fn main() {
             let rate = decode_rate(&table(), columns, &format, &text);
             report(wanted, rate, limit, text.len() / rows);
         }
+        if format == Format::Json {
+            let rate = peer_rate(&[0, 3, 4, 5], &text);
+            report("arrow-json, 4 columns", rate, limit, text.len() / rows);
+        }
     }
     let text = orders(rows / 4);
     println!(
@@ -99,6 +104,29 @@ fn decode_rate(table: &Table, columns: &[usize], format: &Format, text: &[u8]) -
         let mut decoded = 0;
         for block in &blocks {
             decoded += decoder.decode(block).expect("decodable").batch.num_rows();
+        }
+        assert_eq!(decoded, rows);
+    })
+}
+
+/// Rows a second that the general decoder of arrow-json makes of the same text.
+fn peer_rate(columns: &[usize], text: &[u8]) -> f64 {
+    let rows = memchr::memchr_iter(b'\n', text).count();
+    let schema = table()
+        .schema()
+        .project(columns)
+        .expect("columns of the table");
+    let builder = arrow::json::ReaderBuilder::new(Arc::new(schema)).with_batch_size(8192);
+    let mut decoder = builder.build_decoder().expect("decodable");
+    rate(rows, || {
+        let (mut rest, mut decoded) = (text, 0);
+        while !rest.is_empty() {
+            let read = decoder.decode(rest).expect("well-formed");
+            rest = &rest[read..];
+            decoded += decoder
+                .flush()
+                .expect("decodable")
+                .map_or(0, |batch| batch.num_rows());
         }
         assert_eq!(decoded, rows);
     })

@@ -116,7 +116,7 @@ impl Catalog {
         })
     }
 
-    /// Takes over what a worker found a view to have changed by in an epoch.
+    /// Takes over what a worker found a view to have changed by since [`Catalog::begin_epoch`].
     pub(crate) fn apply(&self, view: usize, worker: usize, deltas: Vec<Delta>) {
         let view = &self.views[view];
         let mut shard = lock(&view.shards[worker]);
@@ -127,7 +127,7 @@ impl Catalog {
             }
         }
         if self.keep_changes {
-            shard.changed = deltas;
+            shard.changed.extend(deltas);
         }
     }
 

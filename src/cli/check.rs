@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Error;
 use super::program::{self, Scripts};
-use crate::plan::{NodeId, Output, Plan, State, state};
+use crate::plan::{NodeId, Output, Plan, state};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,7 +18,7 @@ Examples:
 ///
 /// Reads no events. If the script is wrong, every fault is shown with its place and what to write
 /// instead, and the exit status is 1. Otherwise each view is listed with what its state grows with
-/// and what bounds it.
+/// and what bounds it; n1, n2 and so on are the nodes that tillrace explain shows.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -44,28 +44,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
 
 fn write_view(to: &mut dyn Write, plan: &Plan, output: &Output) -> io::Result<()> {
     writeln!(to, "{}", output.view.name)?;
-    let mut states: Vec<State> = Vec::new();
+    let mut keeps_nothing = true;
     for (index, node) in plan.nodes.iter().enumerate() {
-        if !node.views.contains(&output.view.name) {
+        let state = state(plan, NodeId(index));
+        if state.is_none() || !node.views.contains(&output.view.name) {
             continue;
         }
-        let state = state(plan, NodeId(index));
-        if !state.is_none() && !states.contains(&state) {
-            states.push(state);
-        }
-    }
-    if states.is_empty() {
-        writeln!(to, "  keeps nothing but its answer")?;
-    }
-    for state in states {
-        let bound = state.bound.map_or_else(
-            || "; nothing bounds that".to_owned(),
-            |bound| format!("; bounded by {bound}"),
-        );
-        writeln!(to, "  grows with {}{bound}", state.grows_with)?;
+        keeps_nothing = false;
+        let bound = match state.bound {
+            Some(bound) => format!("bounded by {bound}"),
+            None => "nothing bounds that".to_owned(),
+        };
+        writeln!(to, "  n{index} grows with {}; {bound}", state.grows_with)?;
         if let Some(cost) = state.cost {
             writeln!(to, "    {cost}")?;
         }
+    }
+    if keeps_nothing {
+        writeln!(to, "  keeps nothing but its answer")?;
     }
     Ok(())
 }

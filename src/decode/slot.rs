@@ -1,7 +1,7 @@
 //! Where in a block's text the wanted values lie.
 //!
 //! Decoding text takes two steps. The first, by format, finds records and in each the wanted
-//! values: a [`Slot`] per record and [`Leaf`](super::wanted::Wanted). The second, in
+//! values: a [`Slot`] per record and leaf of [`Wanted`](super::wanted::Wanted). The second, in
 //! [`super::column`], goes through the slots column by column and writes Arrow buffers. So a
 //! record that turns out broken half-way has left nothing behind in a builder, and each column's
 //! loop knows its type.
@@ -118,8 +118,10 @@ pub(super) struct Rows {
     stride: usize,
     /// Where each row's record lies in the text.
     pub(super) records: Vec<Range<u32>>,
-    /// Unescaped strings, one after the other.
-    pub(super) spill: String,
+    /// Unescaped strings, one after the other; never longer than the text that they are from.
+    spill: String,
+    /// How long the spill was when the current row began.
+    spilled: usize,
     /// The records that are not rows, in order.
     pub(super) refused: Vec<Refused>,
 }
@@ -144,6 +146,7 @@ impl Rows {
     /// Begins a row whose values are all missing; [`Rows::commit`] or [`Rows::restart`] follows.
     #[inline]
     pub(super) fn begin(&mut self) {
+        self.spilled = self.spill.len();
         self.slots
             .resize(self.slots.len() + self.stride, Slot::MISSING);
     }
@@ -157,6 +160,7 @@ impl Rows {
 
     /// Makes all values of the row that was begun missing again.
     pub(super) fn restart(&mut self) {
+        self.spill.truncate(self.spilled);
         self.current().0.fill(Slot::MISSING);
     }
 
@@ -168,12 +172,13 @@ impl Rows {
 
     /// Takes back the row that was begun, which was none.
     pub(super) fn take_back(&mut self) {
+        self.spill.truncate(self.spilled);
         self.slots.truncate(self.records.len() * self.stride);
     }
 
     /// Takes back the row that was begun, and says why.
     pub(super) fn refuse(&mut self, range: Range<usize>, reason: String) {
-        self.slots.truncate(self.records.len() * self.stride);
+        self.take_back();
         self.refused.push(Refused { range, reason });
     }
 

@@ -55,7 +55,7 @@ pub(super) trait Feed: Send + Sync {
 }
 
 /// The epoch of the first task; the least time is left to what is there before any event.
-const FIRST_EPOCH: Time = 1;
+pub(super) const FIRST_EPOCH: Time = 1;
 
 /// Blocks of files, so many an epoch.
 pub(super) struct ReplayFeed {

@@ -20,7 +20,7 @@ use timely::worker::Worker;
 
 use super::Shared;
 use super::error::EngineError;
-use super::feed::{Task, Turn};
+use super::feed::{FIRST_EPOCH, Task, Turn};
 use super::intake::Intake;
 use crate::decode::Reject;
 use crate::delta::{Delta, Diff, Time};
@@ -151,7 +151,7 @@ pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
         intakes: HashMap::new(),
         complete,
         probe,
-        published: 0,
+        published: FIRST_EPOCH,
     };
     this.run(worker);
     watch.is_over = true;
@@ -214,7 +214,8 @@ struct Job<'a> {
     intakes: HashMap<*const OpenInput, Intake>,
     complete: Complete,
     probe: ProbeHandle<Time>,
-    /// All epochs before this one are published.
+    /// All epochs before this one are published. What views answer before anything arrives lies
+    /// before the first epoch and is published with it, so that its changes are those from nothing.
     published: Time,
 }
 

@@ -184,7 +184,7 @@ impl fmt::Debug for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n{}\n-- {} workers", self.sql(), self.workers)?;
         for (number, epoch) in self.epochs.iter().enumerate() {
-            writeln!(f, "-- epoch {number}")?;
+            writeln!(f, "-- epoch {}", number + 1)?;
             for event in epoch {
                 writeln!(f, "{event}")?;
             }

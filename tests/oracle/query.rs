@@ -262,8 +262,13 @@ impl<'b> Queries<'_, 'b> {
         let results = self.results(&outer.fields);
         let family = self.choices.of(&KEYS);
         let not = self.choices.of(&["", "NOT "]);
-        let needle = self.over(&outer.fields).of(family, 1);
-        let straw = self.over(&inner.fields).of(family, 1);
+        let mut needle = self.over(&outer.fields).of(family, 1);
+        let mut straw = self.over(&inner.fields).of(family, 1);
+        if !not.is_empty() {
+            // A NOT IN over nulls is refused: it is rarely what anyone means.
+            needle = format!("COALESCE({needle}, {})", self.over(&[]).literal(family));
+            straw = format!("COALESCE({straw}, {})", self.over(&[]).literal(family));
+        }
         let filter = self.filter(&inner.fields);
         let sql = format!(
             "SELECT {} FROM {} WHERE {needle} {not}IN (SELECT {straw} FROM {}{filter})",

@@ -35,8 +35,14 @@ static PANIC: Mutex<Option<String>> = Mutex::new(None);
 pub fn run(case: Case) -> Result<(), String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| {
-            *PANIC.lock().expect("no panic while it is held") = Some(panic.to_string());
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // Threads of the tests have names of tests; those of cases have none.
+            let thread = thread::current();
+            match thread.name() {
+                Some(name) if !name.starts_with("timely") => report(panic),
+                _ => *PANIC.lock().expect("no panic while it is held") = Some(panic.to_string()),
+            }
         }));
     });
     PANIC.lock().expect("no panic while it is held").take();
@@ -97,19 +103,21 @@ fn play(case: &Case) -> Result<(), String> {
         workers: case.workers,
         ..Config::default()
     };
-    let engine = Engine::start(plan.clone(), config).map_err(|error| error.to_string())?;
+    let engine = Engine::start(plan.clone(), config).map_err(|error| chain(&error))?;
     let outcome = play_epochs(case, &plan.script, &engine);
     // An engine that is dropped leaves its workers running.
-    let stopped = engine.stop().map_err(|error| error.to_string());
+    let stopped = engine.stop().map_err(|error| chain(&error));
     outcome.and(stopped)
 }
 
 fn play_epochs(case: &Case, script: &Script, engine: &Engine) -> Result<(), String> {
     let mut arrived: Vec<Vec<Row>> = vec![Vec::new(); case.tables.len()];
     let mut changed = Changed::default();
-    for (number, epoch) in case.epochs.iter().enumerate() {
+    // Before anything arrives there are answers too.
+    let nothing = Vec::new();
+    for (number, epoch) in std::iter::once(&nothing).chain(&case.epochs).enumerate() {
         send(case, script, engine, epoch, &mut arrived)?;
-        let snapshot = engine.advance().map_err(|error| error.to_string())?;
+        let snapshot = engine.advance().map_err(|error| chain(&error))?;
         let after = |message: String| format!("after epoch {number}: {message}");
         compare(case, script, &snapshot, &arrived).map_err(after)?;
         for view in case.views.iter().filter(|view| view.materialized) {
@@ -117,6 +125,12 @@ fn play_epochs(case: &Case, script: &Script, engine: &Engine) -> Result<(), Stri
         }
     }
     Ok(())
+}
+
+/// An error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {}", chain(cause)));
+    format!("{error}{}", cause.unwrap_or_default())
 }
 
 /// Every view's rows as its changes add up to.
@@ -139,11 +153,7 @@ impl Changed {
             }
         }
         rows.retain(|_, count| *count != 0);
-        let mut expected: BTreeMap<String, i64> = BTreeMap::new();
-        let found = snapshot.rows(view).ok_or("a view has rows")?;
-        for row in 0..found.num_rows() {
-            *expected.entry(show(&found, row)?).or_default() += 1;
-        }
+        let expected = counted(snapshot, view)?;
         if *rows != expected {
             return Err(format!(
                 "{view}: changes lead to {rows:?}\nbut the rows are {expected:?}"
@@ -151,6 +161,16 @@ impl Changed {
         }
         Ok(())
     }
+}
+
+/// A view's rows, and how often each is there.
+fn counted(snapshot: &Snapshot, view: &str) -> Result<BTreeMap<String, i64>, String> {
+    let mut counts = BTreeMap::new();
+    let rows = snapshot.rows(view).ok_or("a view has rows")?;
+    for row in 0..rows.num_rows() {
+        *counts.entry(show(&rows, row)?).or_default() += 1;
+    }
+    Ok(counts)
 }
 
 fn show(batch: &RecordBatch, row: usize) -> Result<String, String> {
@@ -165,7 +185,7 @@ fn send(
     events: &[Event],
     arrived: &mut [Vec<Row>],
 ) -> Result<(), String> {
-    let failed = |error: tillrace::engine::EngineError| error.to_string();
+    let failed = |error: tillrace::engine::EngineError| chain(&error);
     // Rows for one table that follow each other are handed over together.
     let mut waiting: Option<(usize, Vec<Row>, Vec<i64>)> = None;
     let flush = |waiting: Option<(usize, Vec<Row>, Vec<i64>)>| {

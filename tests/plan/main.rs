@@ -226,7 +226,7 @@ fn limits_become_top_rows_at_any_depth() {
     let query = "SELECT category, count(*) AS n FROM (SELECT category FROM sales
                  ORDER BY price DESC, sale_id LIMIT 10 OFFSET 2) GROUP BY category";
     let nodes = nodes(query);
-    let top = "n1 top 10 of n0 after 2 in order of price DESC, sale_id\n";
+    let top = "top 10 of n1 after 2 in order of price DESC, sale_id\n";
     assert!(nodes.contains(top), "{nodes}");
 }
 
@@ -386,5 +386,26 @@ fn graphs_name_every_node_and_view() {
         explain::mermaid(&plan, &chosen),
         "flowchart BT\n  n0[\"n0 input sales (category)\"]\n  n1[\"n1 distinct n0: category\"]\n  \
          n0 --> n1\n  v0([\"v\"])\n  n1 --> v0\n"
+    );
+}
+
+#[test]
+fn the_scripts_that_ship_can_be_planned() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("dataflows");
+    if !folder.exists() {
+        eprintln!("skipped: there is no folder {}", folder.display());
+        return;
+    }
+    let script = tillrace::script::load(&[folder]).unwrap();
+    let plan = plan(Arc::new(script)).unwrap_or_else(|faults| panic!("{}", faults.render(false)));
+    let joins = plan
+        .nodes
+        .iter()
+        .filter(|node| matches!(node.op, Op::Join { .. }))
+        .count();
+    println!(
+        "{} nodes, {joins} joins\n{}",
+        plan.nodes.len(),
+        explain::text(&plan, &[])
     );
 }
