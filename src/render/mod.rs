@@ -21,6 +21,7 @@ mod input;
 mod join;
 mod keys;
 mod map;
+mod partial;
 mod reduce;
 pub mod reject;
 mod topk;
