@@ -47,7 +47,9 @@ impl CsvReader {
         header: Option<&[String]>,
     ) -> Result<CsvReader, DecodeError> {
         for column in task.wanted() {
-            if let Some(path) = column.paths.iter().find(|path| path.len() > 1) {
+            // Of several places, those inside of nested objects are for other formats.
+            let only_nested = column.paths.iter().all(|path| path.len() > 1);
+            if let Some(path) = column.paths.first().filter(|_| only_nested) {
                 return Err(DecodeError::NestedPath {
                     table: task.table.name.clone(),
                     column: column.name.clone(),
@@ -58,7 +60,8 @@ impl CsvReader {
         let own_name = |column: &crate::script::Column| {
             column
                 .paths
-                .first()
+                .iter()
+                .find(|path| path.len() == 1)
                 .and_then(|path| path.first())
                 .unwrap_or(&column.name)
                 .clone()
@@ -301,7 +304,7 @@ fn check_header(task: &Task, header: &[String]) -> Result<(), DecodeError> {
         } else {
             &column.paths[..]
         };
-        let names = || paths.iter().flatten();
+        let names = || paths.iter().filter(|path| path.len() == 1).flatten();
         let there = names().any(|name| header.contains(name));
         if there || !matches!(task.absent(position), super::column::Absent::Refuse) {
             continue;

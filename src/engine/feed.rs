@@ -49,6 +49,9 @@ pub(super) enum Turn {
 pub(super) trait Feed: Send + Sync {
     /// What the asking worker does next.
     fn next(&self) -> Turn;
+
+    /// Takes back the memory of a block that has been decoded.
+    fn recycle(&self, _block: Block) {}
 }
 
 /// The epoch of the first task; the least time is left to what is there before any event.
@@ -109,6 +112,10 @@ impl Feed for ReplayFeed {
             Next::Wait => Turn::Wait(Time::MIN),
             Next::End => Turn::End,
         }
+    }
+
+    fn recycle(&self, block: Block) {
+        self.blocks.recycle(block);
     }
 }
 

@@ -309,6 +309,7 @@ impl Job<'_> {
                         }
                         self.send_made(self.places.rejects, taken.rejects, epoch);
                         self.send_made(self.places.blocks, Some(taken.counts), epoch);
+                        self.shared.feed.recycle(block);
                     }
                     Err(error) => {
                         let reason = chain(&error);

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Expr, SortExpr};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::create_physical_expr;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 
 use super::nameless::nameless;
 use super::{Aggregate, Input, Node, NodeId, Op, SortKey, Step};
@@ -125,7 +125,7 @@ impl Graph {
     ) -> Result<Arc<dyn PhysicalExpr>> {
         let context = PhysicalPlanningContext::default();
         let bound = create_physical_expr(expr, names, &self.props, &context)?;
-        move_columns(bound, |position| columns[position], schema)
+        move_columns(checked(bound)?, |position| columns[position], schema)
     }
 
     pub fn bind_all(&self, exprs: &[Expr], rel: &Rel) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
@@ -458,4 +458,16 @@ fn unnested(input: &Schema, columns: &[usize]) -> Result<SchemaRef> {
         fields[*column] = Arc::new(Field::new(field.name(), element, true));
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The same expression with integer arithmetic that fails on overflow; DataFusion's own wraps.
+fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+    expr.transform_up(|part| match part.downcast_ref::<BinaryExpr>() {
+        Some(binary) => {
+            let binary = binary.clone().with_fail_on_overflow(true);
+            Ok(Transformed::yes(Arc::new(binary) as Arc<dyn PhysicalExpr>))
+        }
+        None => Ok(Transformed::no(part)),
+    })
+    .data()
 }

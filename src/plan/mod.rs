@@ -18,7 +18,6 @@ use crate::script::{Script, View};
 mod aggregate;
 mod building;
 mod check;
-mod children;
 mod cte;
 mod eager;
 pub mod explain;

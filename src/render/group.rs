@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::kernels::cmp::not_distinct;
-use arrow::compute::{and, filter_record_batch, not};
+use arrow::compute::{and, filter, filter_record_batch, not, or};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
@@ -49,8 +49,9 @@ pub(super) struct Grouping {
     pub(super) views: Vec<String>,
 }
 
-/// Partial groups are sent on when there are this many, complete or not.
-const PARTIAL_GROUPS: usize = 1 << 17;
+/// Partial groups are sent on when there are this many, complete or not: enough that what a worker
+/// has of an epoch is nearly always added up before it is sent.
+const PARTIAL_GROUPS: usize = 1 << 19;
 
 /// Renders a grouping of a stream whose rows have the schema `input`.
 pub(super) fn group<'scope>(
@@ -174,12 +175,16 @@ fn render_partial(
         move |_capability, _info| {
             let mut pending: BTreeMap<Time, (Capability<Time>, Groups)> = BTreeMap::new();
             let mut scratch = Vec::new();
+            // The memory of the epoch before serves the next.
+            let mut spare: Option<Groups> = None;
             move |(input, frontier), output| {
                 input.for_each(|capability, deltas| {
                     for delta in deltas.drain(..) {
                         let time = delta.time;
                         let (capability, groups) = pending.entry(time).or_insert_with(|| {
-                            let groups = partial.new_groups().expect("made once at the start");
+                            let groups = spare.take().unwrap_or_else(|| {
+                                partial.new_groups().expect("made once at the start")
+                            });
                             (capability.delayed(&time, 0), groups)
                         });
                         partial.add(groups, &delta, &mut scratch);
@@ -196,6 +201,7 @@ fn render_partial(
                     let (time, (capability, mut groups)) = entry.remove_entry();
                     let parts = partial.take(&mut groups, time);
                     output.session(&capability).give_iterator(parts.into_iter());
+                    spare = Some(groups);
                 }
             }
         },
@@ -385,30 +391,47 @@ impl Sums {
                 let equal = not_distinct(old, new).expect("answers are of one plain type");
                 and(&same, &equal).expect("one answer a group")
             });
-        let changed = not(&same).expect("one answer a group");
-        let keys = slots.iter().map(|slot| key_bytes(self.table.key(*slot)));
-        let keys = self
-            .codec
-            .decode(keys)
-            .expect("keys are of the codec's making");
-        for (answers, diff) in [(&old, -1), (&new, 1)] {
-            let columns = keys.iter().chain(&answers.columns).cloned().collect();
-            let rows = batch(&self.grouping.schema, columns, slots.len());
-            let mask = and(&answers.given, &changed).expect("one answer a group");
-            let rows = filter_record_batch(&rows.expect("the grouping's columns"), &mask);
-            let rows = rows.expect("the mask is as long as the batch");
-            if rows.num_rows() > 0 {
-                let diffs = vec![diff; rows.num_rows()];
-                outcomes.push(Ok(Delta::new(rows, diffs, time)));
+        let given = or(&old.given, &new.given).expect("one answer a group");
+        let changed = and(&not(&same).expect("one answer a group"), &given);
+        let changed = changed.expect("one answer a group");
+        if changed.has_true() {
+            let keys = self.keys(changed.values().set_indices().map(|at| slots[at]));
+            for (answers, diff) in [(&old, -1), (&new, 1)] {
+                let rows = self.rows(&keys, answers, &changed);
+                if rows.num_rows() > 0 {
+                    let diffs = vec![diff; rows.num_rows()];
+                    outcomes.push(Ok(Delta::new(rows, diffs, time)));
+                }
             }
-            self.reject(time, &keys, &answers.failures, diff, outcomes);
         }
+        self.reject(time, slots, &old.failures, -1, outcomes);
+        self.reject(time, slots, &new.failures, 1, outcomes);
+    }
+
+    /// The columns of some groups' keys.
+    fn keys(&self, slots: impl Iterator<Item = usize>) -> Vec<ArrayRef> {
+        self.codec
+            .decode(slots.map(|slot| key_bytes(self.table.key(slot))))
+            .expect("keys are of the codec's making")
+    }
+
+    /// The rows of the groups that changed and have an answer; `keys` are those of the former.
+    fn rows(&self, keys: &[ArrayRef], answers: &Answers, changed: &BooleanArray) -> RecordBatch {
+        let of_changed = |column: &dyn Array| {
+            filter(column, changed).expect("the mask is as long as the answers")
+        };
+        let answered = answers.columns.iter().map(|answer| of_changed(answer));
+        let columns = keys.iter().cloned().chain(answered).collect();
+        let given = of_changed(&answers.given);
+        let rows = batch(&self.grouping.schema, columns, given.len());
+        let rows = rows.expect("the grouping's columns");
+        filter_record_batch(&rows, given.as_boolean()).expect("the mask is as long as the rows")
     }
 
     fn reject(
         &self,
         time: Time,
-        keys: &[ArrayRef],
+        slots: &[usize],
         failures: &[(usize, String)],
         diff: Diff,
         outcomes: &mut Vec<Outcome>,
@@ -416,17 +439,18 @@ impl Sums {
         if failures.is_empty() {
             return;
         }
+        let keys = self.keys(failures.iter().map(|(at, _)| slots[*at]));
         let columns: Vec<usize> = (0..keys.len()).collect();
         let schema = super::map::project_schema(&self.grouping.schema, &columns);
-        let rows = keys.first().map_or(0, |key| key.len());
-        let keys: RecordBatch = batch(&schema, keys.to_vec(), rows).expect("the grouping's keys");
+        let keys = batch(&schema, keys, failures.len()).expect("the grouping's keys");
         let failed: Vec<(String, String, Diff)> = failures
             .iter()
-            .map(|(at, reason)| {
+            .enumerate()
+            .map(|(row, (_, reason))| {
                 let group = if columns.is_empty() {
                     String::new()
                 } else {
-                    reject::describe(&keys, *at)
+                    reject::describe(&keys, row)
                 };
                 (reason.clone(), group, diff)
             })

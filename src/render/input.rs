@@ -6,24 +6,22 @@
 //! the order in which the records stand in the inputs. Which record wins is therefore the same on
 //! any number of workers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
-use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 
-use super::epoch::{Timed, per_epoch};
+use super::claims::{Claims, NO_ID, Seen, Upserts};
+use super::epoch::per_epoch;
 use super::map::batch;
 use super::{Outcome, Outcomes, RenderError};
 use crate::delta::{Delta, Diff, Time};
-use crate::row::{ByteStore, KeyTable, RowCodec, Rows, key_hash, owner};
+use crate::row::{RowCodec, Rows, hash, key_hash, owner};
 use crate::script::Table;
 
 /// Rows of a table as they were read.
@@ -60,9 +58,6 @@ enum Rule {
 }
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
-
-/// The key of a record whose id is null somewhere: it repeats no other. No id is encoded like this.
-const NO_ID: &[u8] = &[];
 
 impl Identity {
     /// The identity rule of a table whose input holds only some columns; `None` without one.
@@ -121,29 +116,6 @@ pub(super) fn append<'scope>(arrivals: Stream<'scope, Time, Vec<Arrival>>) -> Ou
     )
 }
 
-/// Arrivals on their way to the worker that owns their keys.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Claims {
-    to: usize,
-    time: Time,
-    block: u64,
-    positions: Vec<u64>,
-    keys: Rows,
-    rows: Rows,
-    /// Which records delete; empty if none does.
-    deleted: Vec<bool>,
-    /// The event time of each record, if ids are forgotten; otherwise empty.
-    event_times: Vec<i64>,
-    /// The newest event time of the whole arrival, sent to every worker.
-    newest: i64,
-}
-
-impl Timed for Claims {
-    fn time(&self) -> Time {
-        self.time
-    }
-}
-
 /// Renders an input with an identity rule.
 pub(super) fn identified<'scope>(
     arrivals: Stream<'scope, Time, Vec<Arrival>>,
@@ -182,10 +154,7 @@ pub(super) fn identified<'scope>(
     let exchange = Exchange::new(|claims: &Claims| claims.to as u64);
     let outcomes = match identity.rule {
         Rule::Upsert { .. } => {
-            let mut state = Upserts {
-                keys: KeyTable::default(),
-                rows: ByteStore::default(),
-            };
+            let mut state = Upserts::default();
             per_epoch(
                 claims,
                 exchange,
@@ -271,8 +240,12 @@ fn claim(
         let has_no_id = dedup && columns.iter().any(|column| column.is_null(row));
         let key = if has_no_id { NO_ID } else { keys.get(row) };
         // Records without an id are spread by all of what they say.
-        let spread = if has_no_id { rows.get(row) } else { key };
-        let claims = &mut claims[owner(key_hash(spread), peers)];
+        let spread = if has_no_id {
+            hash(rows.get(row))
+        } else {
+            key_hash(key)
+        };
+        let claims = &mut claims[owner(spread, peers)];
         claims.positions.push(arrival.positions[row]);
         claims.keys.push(key);
         claims.rows.push(rows.get(row));
@@ -320,181 +293,6 @@ fn delta(
         .expect("rows are of the codec's making");
     let rows = batch(schema, columns, rows.len()).expect("rows are of the schema's types");
     Some(Delta::new(rows, diffs, time))
-}
-
-/// A record among an epoch's claims.
-#[derive(Clone, Copy)]
-struct Record {
-    order: (u64, u64),
-    chunk: usize,
-    row: usize,
-}
-
-/// All records of an epoch, by their order in the inputs.
-fn in_order(claims: &[Claims]) -> Vec<Record> {
-    let mut records: Vec<Record> = Vec::new();
-    for (chunk, claims) in claims.iter().enumerate() {
-        records.extend(
-            claims
-                .positions
-                .iter()
-                .enumerate()
-                .map(|(row, position)| Record {
-                    order: (claims.block, *position),
-                    chunk,
-                    row,
-                }),
-        );
-    }
-    records.sort_by_key(|record| record.order);
-    records
-}
-
-/// The row that stands for each key.
-struct Upserts {
-    keys: KeyTable,
-    rows: ByteStore,
-}
-
-impl Upserts {
-    /// Applies an epoch: the rows that change, and by how much.
-    fn apply(&mut self, claims: &[Claims]) -> (Rows, Vec<Diff>) {
-        // Only the last record for a key matters.
-        let mut last: HashMap<usize, Record> = HashMap::new();
-        for record in in_order(claims) {
-            let (slot, _) = self.keys.intern(claims[record.chunk].keys.get(record.row));
-            last.insert(slot, record);
-        }
-        let mut changed: Vec<(usize, Record)> = last.into_iter().collect();
-        changed.sort_unstable_by_key(|(_, record)| record.order);
-        let (mut rows, mut diffs) = (Rows::default(), Vec::new());
-        for (slot, record) in changed {
-            let claims = &claims[record.chunk];
-            let deletes = claims.deleted.get(record.row).copied().unwrap_or(false);
-            let new = if deletes {
-                &[][..]
-            } else {
-                claims.rows.get(record.row)
-            };
-            let old = self.rows.get(slot);
-            if old != new {
-                if !old.is_empty() {
-                    rows.push(old);
-                    diffs.push(-1);
-                }
-                if !new.is_empty() {
-                    rows.push(new);
-                    diffs.push(1);
-                }
-                self.rows.set(slot, new);
-            }
-            if new.is_empty() {
-                self.keys.remove(slot);
-            }
-        }
-        (rows, diffs)
-    }
-}
-
-/// The ids that have been seen.
-struct Seen {
-    keys: KeyTable,
-    horizon_ns: Option<i64>,
-    /// The newest event time before the epoch at hand.
-    newest: i64,
-    /// By slot: when the id was seen, in event time.
-    seen_at: Vec<i64>,
-    /// Slots by when they were seen, in steps of a fraction of the horizon.
-    by_age: BTreeMap<i64, Vec<usize>>,
-}
-
-/// Ids are forgotten in this many steps a horizon.
-const STEPS_PER_HORIZON: i64 = 64;
-
-impl Seen {
-    fn new(horizon_ns: Option<i64>) -> Self {
-        Seen {
-            keys: KeyTable::default(),
-            horizon_ns,
-            newest: i64::MIN,
-            seen_at: Vec::new(),
-            by_age: BTreeMap::new(),
-        }
-    }
-
-    /// Applies an epoch: the rows that are new, each added once.
-    fn apply(&mut self, claims: &[Claims]) -> (Rows, Vec<Diff>) {
-        let mut rows = Rows::default();
-        for record in in_order(claims) {
-            let claims = &claims[record.chunk];
-            let key = claims.keys.get(record.row);
-            if key == NO_ID {
-                rows.push(claims.rows.get(record.row));
-                continue;
-            }
-            let (slot, is_new) = self.keys.intern(key);
-            let seen_at = claims
-                .event_times
-                .get(record.row)
-                .copied()
-                .unwrap_or(i64::MIN);
-            if is_new || self.is_forgotten(slot) {
-                rows.push(claims.rows.get(record.row));
-                self.remember(slot, seen_at);
-            }
-        }
-        let newest = claims
-            .iter()
-            .map(|claims| claims.newest)
-            .max()
-            .unwrap_or(i64::MIN);
-        self.newest = self.newest.max(newest);
-        self.forget();
-        let diffs = vec![1; rows.len()];
-        (rows, diffs)
-    }
-
-    fn is_forgotten(&self, slot: usize) -> bool {
-        self.horizon_ns
-            .is_some_and(|horizon| self.seen_at[slot] < self.newest.saturating_sub(horizon))
-    }
-
-    fn remember(&mut self, slot: usize, seen_at: i64) {
-        let Some(horizon) = self.horizon_ns else {
-            return;
-        };
-        if slot >= self.seen_at.len() {
-            self.seen_at.resize(slot + 1, i64::MIN);
-        }
-        self.seen_at[slot] = seen_at;
-        self.by_age
-            .entry(step(seen_at, horizon))
-            .or_default()
-            .push(slot);
-    }
-
-    /// Frees the ids whose whole step lies behind the horizon.
-    fn forget(&mut self) {
-        let Some(horizon) = self.horizon_ns else {
-            return;
-        };
-        let oldest = step(self.newest.saturating_sub(horizon), horizon);
-        let kept = self.by_age.split_off(&oldest);
-        for slot in std::mem::replace(&mut self.by_age, kept)
-            .into_values()
-            .flatten()
-        {
-            // A slot may stand in several steps if its id came again after it was forgotten.
-            let in_use = !self.keys.key(slot).is_empty();
-            if in_use && step(self.seen_at[slot], horizon) < oldest {
-                self.keys.remove(slot);
-            }
-        }
-    }
-}
-
-fn step(event_time: i64, horizon: i64) -> i64 {
-    event_time.div_euclid((horizon / STEPS_PER_HORIZON).max(1))
 }
 
 /// The rows of an input, however it is told apart.

@@ -11,6 +11,7 @@
 pub mod accumulate;
 mod arrange;
 mod changes;
+mod claims;
 mod collate;
 mod epoch;
 mod extremum;
@@ -150,7 +151,7 @@ impl<'scope> Builder<'scope, '_> {
         for (at, node) in self.plan.nodes.iter().enumerate() {
             late[at] = match &node.op {
                 Op::Input(input) => self.plan.inputs[*input].relation == Relation::Rejects,
-                op => op.children().iter().any(|child| late[child.0]),
+                op => op.inputs().iter().any(|child| late[child.0]),
             };
         }
         late

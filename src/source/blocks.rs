@@ -19,6 +19,8 @@ use super::{
 
 /// The smallest block, below which the work of handing it out would outweigh it.
 const MIN_BLOCK_BYTES: usize = 16;
+/// So much memory of blocks is kept for others; a worker has one block at a time.
+const MOST_SPARE: usize = 64;
 
 /// All blocks of all inputs, each handed out once, to whichever worker asks first.
 pub struct Blocks {
@@ -27,6 +29,8 @@ pub struct Blocks {
     block_bytes: usize,
     total_bytes: Option<u64>,
     cursor: Mutex<Cursor>,
+    /// Memory of blocks that are done with.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 /// What the queue has next.
@@ -130,6 +134,7 @@ impl Blocks {
             block_bytes,
             total_bytes,
             cursor,
+            spare: Mutex::default(),
         })
     }
 
@@ -160,12 +165,29 @@ impl Blocks {
             } => {
                 let task = &self.tasks[task];
                 let end = file.length().min(start + self.block_bytes as u64);
-                match file.lines(start..end) {
+                match file.lines(start..end, self.memory()) {
                     Ok(piece) => block(task, number, end - start, None, piece),
                     Err(error) => broken(task, start, number, &error),
                 }
             }
         }
+    }
+
+    /// Takes the memory of a block that is done with for one that is still to be read.
+    pub fn recycle(&self, block: Block) {
+        if let Payload::Text(text) = block.payload
+            && text.capacity() <= 2 * self.block_bytes
+        {
+            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            if spare.len() < MOST_SPARE {
+                spare.push(text);
+            }
+        }
+    }
+
+    fn memory(&self) -> Vec<u8> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_default()
     }
 
     /// Takes the next piece of work from the queue.

@@ -33,11 +33,12 @@ impl PlainFile {
         self.length
     }
 
-    /// The lines that begin in a range; the piece is empty if none does.
+    /// The lines that begin in a range; the piece is empty if none does. Its text lies in `memory`,
+    /// whose content is of no matter: overwriting bytes is cheaper than having fresh ones.
     ///
     /// # Errors
     /// If reading fails, or the file has become shorter.
-    pub(super) fn lines(&self, range: Range<u64>) -> io::Result<Piece> {
+    pub(super) fn lines(&self, range: Range<u64>, memory: Vec<u8>) -> io::Result<Piece> {
         let nothing = Piece {
             offset: range.start,
             text: Vec::new(),
@@ -46,7 +47,7 @@ impl PlainFile {
         let Some(start) = self.first_line(&range)? else {
             return Ok(nothing);
         };
-        let mut text = self.read(start, range.end + SEARCH_BYTES as u64)?;
+        let mut text = self.read_into(memory, start, range.end + SEARCH_BYTES as u64)?;
         // A line of the range may be known to end only at or behind the range's last byte.
         let last = (range.end - 1 - start) as usize;
         let line = memchr::memrchr(b'\n', &text[..last]).map_or(0, |newline| newline + 1);
@@ -103,7 +104,11 @@ impl PlainFile {
 
     /// The bytes from `start` to `end` or the file's end.
     fn read(&self, start: u64, end: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; (end.min(self.length) - start) as usize];
+        self.read_into(Vec::new(), start, end)
+    }
+
+    fn read_into(&self, mut bytes: Vec<u8>, start: u64, end: u64) -> io::Result<Vec<u8>> {
+        bytes.resize((end.min(self.length) - start) as usize, 0);
         read_exact_at(&self.file, &mut bytes, start)?;
         Ok(bytes)
     }

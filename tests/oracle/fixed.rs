@@ -435,6 +435,13 @@ fn a_row_that_fails_is_a_reject_and_leaves_the_others() {
     let gone = format!("{events}\n\n        t - {{\"a\": 1, \"b\": 0}}");
     ends(sql, &gone, "ratios", &["a=1, r=NULL", "a=6, r=3"], 0, "");
 
+    let sql = "CREATE TABLE t (a BIGINT, b BIGINT);
+        CREATE MATERIALIZED VIEW products AS SELECT a * b + 1 AS p FROM t;";
+    let events = r#"
+        t + {"a": 9223372036854775807, "b": 2}
+        t + {"a": 3, "b": 2}"#;
+    ends(sql, events, "products", &["p=7"], 1, "verflow");
+
     let sql = "CREATE TABLE t (x TEXT);
         CREATE MATERIALIZED VIEW numbers AS SELECT CAST(x AS BIGINT) AS n FROM t;";
     let events = "t + {\"x\": \"12\"}\nt + {\"x\": \"twelve\"}";
