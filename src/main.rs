@@ -46,6 +46,10 @@ fn print(error: &dyn Error) {
         cause = error.source();
     }
     // The faults of a script say themselves that they are errors.
-    let prefix = if message.starts_with("error: ") { "" } else { "error: " };
+    let prefix = if message.starts_with("error: ") {
+        ""
+    } else {
+        "error: "
+    };
     eprintln!("{prefix}{message}");
 }

@@ -53,7 +53,9 @@ pub fn answers(
 /// same optimiser, so a mistake of its would be made on both sides.
 fn context() -> Result<SessionContext, DataFusionError> {
     let rules = Optimizer::new().rules.into_iter();
-    let rules = rules.filter(|rule| NEEDED_RULES.contains(&rule.name())).collect();
+    let rules = rules
+        .filter(|rule| NEEDED_RULES.contains(&rule.name()))
+        .collect();
     let state = SessionStateBuilder::new_from_existing(crate::plan::batch_context()?.state())
         .with_optimizer_rules(rules)
         .build();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{Column, IsNotNullExpr};
+use datafusion::physical_expr::expressions::{Column, IsNotNullExpr, Literal};
 
 use super::accumulate::Layout;
 use super::arrange::{Arrangement, arrange};
@@ -127,7 +127,11 @@ fn prepare<'scope>(
     let aggregates = prepared
         .into_iter()
         .map(|(aggregate, args, filter, order)| Aggregate {
-            args: args.iter().map(|at| column(&schema, *at)).collect(),
+            args: args
+                .iter()
+                .zip(&aggregate.args)
+                .map(|(at, arg)| argument(aggregate, arg, column(&schema, *at)))
+                .collect(),
             filter: filter.map(|at| column(&schema, at)),
             order: order
                 .iter()
@@ -149,6 +153,20 @@ fn prepare<'scope>(
         filters,
         views,
     })
+}
+
+/// An argument over the columns. Functions that are computed anew are told their constants as such:
+/// `string_agg` takes its delimiter, `percentile_cont` its share, from nothing else.
+fn argument(
+    aggregate: &Aggregate,
+    argument: &Arc<dyn PhysicalExpr>,
+    column: Arc<dyn PhysicalExpr>,
+) -> Arc<dyn PhysicalExpr> {
+    let is_general = plan::class(aggregate) == Class::General;
+    match argument.downcast_ref::<Literal>() {
+        Some(_) if is_general => Arc::clone(argument),
+        _ => column,
+    }
 }
 
 /// A column as an expression.
