@@ -1,6 +1,6 @@
 //! A plan becomes a dataflow: every node an operator or a few, on every worker alike.
 //!
-//! A [`Plan`](crate::plan::Plan) and a timely scope flow in; input handles and, for each view, its
+//! A [`Plan`] and a timely scope flow in; input handles and, for each view, its
 //! changes by epoch flow out. Streams carry [`Delta`]s; rows cross workers only where something is
 //! arranged or grouped by key. Rows that an expression fails on leave their operator as rejects
 //! beside the data. An arrangement of a node by a key is made once, whoever asks for it.
