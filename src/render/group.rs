@@ -16,9 +16,6 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{and, filter, filter_record_batch, not, or};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::logical_expr::EmitTo;
-use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
-use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -27,6 +24,7 @@ use timely::dataflow::operators::generic::Operator;
 
 use super::accumulate::{Accumulators, Layout};
 use super::epoch::{Timed, per_epoch};
+use super::keys::KeyGroups;
 use super::map::batch;
 use super::{Deltas, Outcome, Outcomes, RenderError, reject};
 use crate::delta::{Delta, Diff, Time};
@@ -161,7 +159,7 @@ struct Partial {
 /// The groups of one time.
 struct Groups {
     /// Absent without keys: then there is one group.
-    values: Option<Box<dyn GroupValues>>,
+    keys: Option<KeyGroups>,
     sums: Accumulators,
 }
 
@@ -210,28 +208,25 @@ fn render_partial(
 
 impl Partial {
     fn new_groups(&self) -> Result<Groups, RenderError> {
-        let values = match self.grouping.keys.is_empty() {
+        let keys = match self.grouping.keys.is_empty() {
             true => None,
-            false => Some(new_group_values(
-                self.key_schema.clone(),
-                &GroupOrdering::None,
-            )?),
+            false => Some(KeyGroups::new(self.key_schema.clone())?),
         };
         Ok(Groups {
-            values,
+            keys,
             sums: self.layout.new_accumulators(),
         })
     }
 
     fn add(&self, groups: &mut Groups, delta: &Delta, slots: &mut Vec<usize>) {
         let column = |column: &usize| delta.batch.column(*column).clone();
-        let count = match &mut groups.values {
-            Some(values) => {
+        let count = match &mut groups.keys {
+            Some(groups) => {
                 let keys: Vec<ArrayRef> = self.grouping.keys.iter().map(column).collect();
-                values
+                groups
                     .intern(&keys, slots)
                     .expect("keys are of the group's types");
-                values.len()
+                groups.len()
             }
             None => {
                 slots.clear();
@@ -261,13 +256,8 @@ impl Partial {
     /// Empties the groups, sorted by the workers that own them.
     fn take(&self, groups: &mut Groups, time: Time) -> Vec<Partials> {
         let count = groups.sums.len();
-        let keys = match &mut groups.values {
-            Some(values) => {
-                let keys = values.emit(EmitTo::All).expect("all groups can be emitted");
-                // Emitting leaves the index of multi-column keys as it was.
-                values.clear_shrink(count);
-                keys
-            }
+        let keys = match &mut groups.keys {
+            Some(keys) => keys.take().expect("all groups can be read back"),
             None => Vec::new(),
         };
         let keys = self

@@ -19,6 +19,7 @@ mod general;
 mod group;
 mod input;
 mod join;
+mod keys;
 mod map;
 mod reduce;
 pub mod reject;
