@@ -105,16 +105,12 @@ pub(crate) fn render<'scope>(
     builder.only_added = nodes
         .map(|(node, late)| only_added && node.append_only && !late)
         .collect();
-    for node in 0..plan.nodes.len() {
-        if !late[node] {
-            builder.render_node(NodeId(node), &arrivals)?;
-        }
+    for (node, _) in late.iter().enumerate().filter(|(_, late)| !**late) {
+        builder.render_node(NodeId(node), &arrivals)?;
     }
     let found = std::mem::take(&mut builder.rejects);
-    for node in 0..plan.nodes.len() {
-        if late[node] {
-            builder.render_late(NodeId(node), &arrivals, &found)?;
-        }
+    for (node, _) in late.iter().enumerate().filter(|(_, late)| **late) {
+        builder.render_late(NodeId(node), &arrivals, &found)?;
     }
     let outputs = plan
         .outputs
@@ -133,9 +129,12 @@ struct Builder<'scope, 'plan> {
     /// By node: whether none of its rows is ever taken back.
     only_added: Vec<bool>,
     streams: Vec<Option<Deltas<'scope>>>,
-    arrangements: HashMap<(NodeId, Vec<Arc<dyn PhysicalExpr>>, bool), KeyedRows<'scope>>,
+    arrangements: HashMap<ArrangementOf, KeyedRows<'scope>>,
     rejects: Vec<Deltas<'scope>>,
 }
+
+/// Which arrangement: of which node, by which key, and whether rows with nulls in it are kept.
+type ArrangementOf = (NodeId, Vec<Arc<dyn PhysicalExpr>>, bool);
 
 /// A node's rows arranged by a key, and how to read them.
 #[derive(Clone)]
