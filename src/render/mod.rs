@@ -13,6 +13,7 @@ mod arrange;
 mod changes;
 mod claims;
 mod collate;
+mod columns;
 mod epoch;
 mod extremum;
 mod general;
@@ -41,7 +42,7 @@ pub use input::Arrival;
 use crate::delta::{Delta, Time};
 use crate::plan::{NodeId, Op, Plan, Relation, SortKey, Step};
 use arrange::{ArrangedRows, Arrangement};
-use reduce::Columns;
+use columns::Columns;
 
 /// Why a plan has no dataflow.
 #[derive(Debug, thiserror::Error)]
