@@ -45,5 +45,11 @@ fn print(error: &dyn Error) {
         }
         cause = error.source();
     }
-    eprintln!("error: {message}");
+    // The faults of a script say themselves that they are errors.
+    let prefix = if message.starts_with("error: ") {
+        ""
+    } else {
+        "error: "
+    };
+    eprintln!("{prefix}{message}");
 }

@@ -386,7 +386,7 @@ fn every_fault_of_a_script_is_shown_with_its_place() {
     let shop = Shop::new();
     let broken = format!(
         "{SHOP}CREATE MATERIALIZED VIEW a AS SELECT categry FROM orders;\n\
-         CREATE MATERIALIZED VIEW b AS SELECT id FROM order;\n"
+         CREATE MATERIALIZED VIEW b AS SELECT idd FROM orders;\n"
     );
     shop.write("broken.sql", broken);
     let line = SHOP.lines().count() + 1;
@@ -426,7 +426,7 @@ fn explain_has_three_forms() {
     let one = shop
         .run(&["explain", "shop.sql", "--view", "sales"])
         .status(0);
-    assert!(!one.out().contains("all_orders"), "{}", one.out());
+    assert!(!one.out().contains("view all_orders"), "{}", one.out());
     shop.run(&["explain", "shop.sql", "--view", "sail"])
         .status(1)
         .says(&["no view \"sail\""]);
@@ -438,7 +438,7 @@ fn rejects_are_counted_placed_and_fatal_if_strict() {
     let first = ORDERS.lines().next().expect("there are orders");
     shop.write(
         "bad.jsonl",
-        format!("{first}\n{{\"id\": \"x\"}}\nnot json\n{first}\n"),
+        format!("{first}\n{{\"price\": \"x\"}}\nnot json\n{first}\n"),
     );
     let arguments = [
         "replay",

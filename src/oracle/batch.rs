@@ -12,12 +12,25 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::optimizer::Optimizer;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 
 use crate::script::{Script, View};
+
+/// The rules of the batch engine's optimiser without which some queries cannot run at all, or only
+/// as a loop over all pairs of rows.
+const NEEDED_RULES: [&str; 6] = [
+    "rewrite_set_comparison",
+    "replace_distinct_aggregate",
+    "decorrelate_predicate_subquery",
+    "scalar_subquery_to_join",
+    "decorrelate_lateral_join",
+    "extract_equijoin_predicate",
+];
 
 /// The batch answer for a view, or why there is none.
 pub type Answer = Result<RecordBatch, String>;
@@ -36,11 +49,24 @@ pub fn answers(
     runtime.block_on(compute(script, tables))
 }
 
+/// A batch session that rewrites queries no more than it must. The planner rewrites them with the
+/// same optimiser, so a mistake of its would be made on both sides.
+fn context() -> Result<SessionContext, DataFusionError> {
+    let rules = Optimizer::new().rules.into_iter();
+    let rules = rules
+        .filter(|rule| NEEDED_RULES.contains(&rule.name()))
+        .collect();
+    let state = SessionStateBuilder::new_from_existing(crate::plan::batch_context()?.state())
+        .with_optimizer_rules(rules)
+        .build();
+    Ok(SessionContext::new_with_state(state))
+}
+
 async fn compute(
     script: &Script,
     tables: &[RecordBatch],
 ) -> Result<BTreeMap<String, Answer>, DataFusionError> {
-    let context = crate::plan::batch_context()?;
+    let context = context()?;
     for (table, rows) in script.tables.iter().zip(tables) {
         register(&context, &table.name, table.schema(), rows.clone())?;
     }

@@ -366,6 +366,27 @@ fn lists_are_unnested() {
 }
 
 #[test]
+fn aggregates_with_constant_arguments() {
+    agrees(
+        "CREATE TABLE t (k TEXT, x DOUBLE);
+         CREATE MATERIALIZED VIEW texts AS
+           SELECT string_agg(k, '; ' ORDER BY k DESC, x) AS ks, string_agg('a', '') AS marks FROM t;
+         CREATE MATERIALIZED VIEW shares AS
+           SELECT k, percentile_cont(0.25) WITHIN GROUP (ORDER BY x) AS low FROM t GROUP BY k;",
+        r#"
+        t + {"k": "a", "x": 1}
+        t + {"k": "a", "x": 2}
+        t + {"k": "b", "x": null}
+
+        t + {"k": "a", "x": 4}
+        t + {"k": null, "x": 4}
+
+        t - {"k": "a", "x": 1}
+        t - {"k": "b", "x": null}"#,
+    );
+}
+
+#[test]
 fn views_over_views_change_together() {
     agrees(
         "CREATE TABLE t (id BIGINT PRIMARY KEY, k TEXT, n BIGINT);
