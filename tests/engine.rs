@@ -213,3 +213,25 @@ fn records_without_an_id_are_kept_however_short_they_are() {
         ["|1", "|1", "a|1"]
     );
 }
+
+#[test]
+fn rows_are_grouped_by_three_columns_with_nulls() {
+    let sql = "CREATE TABLE t (a TEXT, b INT, c TEXT);
+        CREATE MATERIALIZED VIEW groups AS SELECT a, b, c, count(*) AS n FROM t GROUP BY a, b, c;";
+    for workers in [1, 2] {
+        let engine = engine(sql, workers);
+        let records = [
+            r#"{"a":"x","b":1,"c":"p"}"#,
+            r#"{"b":1,"c":"p"}"#,
+            r#"{"a":"x","c":"p"}"#,
+            r#"{"a":"x","b":1,"c":"q"}"#,
+            r#"{"b":1,"c":"p"}"#,
+        ];
+        json(&engine, "t", &records);
+        let snapshot = engine.advance().expect("an epoch");
+        assert_eq!(
+            rows(&snapshot, "groups"),
+            ["|1|p|2", "x||p|1", "x|1|p|1", "x|1|q|1"]
+        );
+    }
+}
