@@ -95,7 +95,9 @@ fn lines(block: &Block) -> u64 {
         Payload::Text(text) => {
             // Looking at each place keeps memchr from merely counting.
             let ends = memchr::memchr_iter(b'\n', text);
-            ends.map(|end| black_box(end)).count() as u64
+            ends.fold(0, |lines, end| {
+                lines + u64::from(black_box(end) < text.len())
+            })
         }
         Payload::RowGroup(_) => 0,
     }

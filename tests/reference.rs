@@ -69,8 +69,11 @@ fn data_folder(set: &str) -> Option<PathBuf> {
     Some(folder.join(set)).filter(|folder| folder.is_dir())
 }
 
+/// Names, each with a file.
+type Files = Vec<(String, String)>;
+
 /// The two tables of a data set's section in the README: inputs by table, answers by view.
-fn section(set: &str) -> (Vec<(String, String)>, Vec<(String, String)>) {
+fn section(set: &str) -> (Files, Files) {
     let text = fs::read_to_string(top().join("tests/reference/README.md")).expect("the README");
     let section = text.split("\n## ").find(|section| section.starts_with(set));
     let (mut inputs, mut answers) = (Vec::new(), Vec::new());

@@ -34,7 +34,8 @@ impl Scripts {
 }
 
 /// Makes the answers of exactly these views kept, plain views among them. With none named, the
-/// script stays as it is.
+/// script stays as it is; the views that are always there tell of all views, so with one of them
+/// named the others stay kept.
 ///
 /// # Errors
 /// If there is no such view.
@@ -43,8 +44,10 @@ pub fn keep_only(script: &mut Script, views: &[String]) -> Result<(), Error> {
         return Ok(());
     }
     let wanted = resolve(script, views)?;
+    let tells_of_all = wanted.iter().any(|view| !is_own(view));
     for view in &mut script.views {
-        view.materialized = wanted.contains(&view.name);
+        let stays = tells_of_all && view.materialized;
+        view.materialized = stays || wanted.contains(&view.name);
     }
     Ok(())
 }

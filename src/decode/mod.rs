@@ -4,9 +4,9 @@
 //! both and never nothing (blank lines aside), and a record that is rejected does not touch its
 //! neighbours.
 //!
-//! Text is decoded in two steps: by format, [`json`] or [`csv`] find the wanted values of each
-//! record; by column, [`column`] makes Arrow arrays of them. Every byte is looked at about twice,
-//! and nothing is allocated a record. [`parquet`] comes in columns already.
+//! Text is decoded in two steps: by format, `json` or `csv` find the wanted values of each
+//! record; by column, `column` makes Arrow arrays of them. Every byte is looked at about twice,
+//! and nothing is allocated a record. `parquet` comes in columns already.
 //!
 //! UTF-8 is checked a block at a time. If a block is not all UTF-8, the bytes at fault are replaced
 //! and the records that hold them are rejected.

@@ -2,7 +2,7 @@
 //!
 //! A [`Plan`] and events flow in, [`Snapshot`]s flow out. [`replay`] runs a plan over inputs that
 //! end and returns the last snapshot; [`Engine`] lets a program push rows and close epochs itself.
-//! Both drive the same workers ([`worker`]); they differ only in the [`Feed`] from which a free
+//! Both drive the same workers (`worker`); they differ only in the `Feed` from which a free
 //! worker takes what it does next.
 
 mod error;

@@ -1,6 +1,6 @@
 //! How it is computed: a script's views as one graph of incremental nodes.
 //!
-//! A [`Script`](crate::script::Script) flows in; DataFusion's analyser and optimiser type and
+//! A [`Script`] flows in; DataFusion's analyser and optimiser type and
 //! simplify each view's query, and what they yield is lowered to the few [`Op`]s that `render`
 //! knows how to keep up to date. Equal nodes are made once: views that share a sub-query share its
 //! node. What cannot be kept incrementally is refused here, with its position.

@@ -1,7 +1,7 @@
 //! Aggregates that add up: partial sums a worker and an epoch, then exact sums a group.
 //!
 //! Deltas flow in; rows of (keys, answers) flow out. Each worker first groups what it has of an
-//! epoch, vectorised, so that one update a group is sent, not one an event. The worker that owns a
+//! epoch ([`super::partial`]), so that one update a group is sent, not one an event. The worker that owns a
 //! group adds the partial sums to the group's state when the epoch is complete, and exchanges the
 //! old answer for the new one.
 //!
@@ -9,29 +9,22 @@
 //! of time, so no history is needed, and a hash table takes a fifth of the time and half of the
 //! memory of merging sorted batches of heap-allocated sums.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{and, filter, filter_record_batch, not, or};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::logical_expr::EmitTo;
-use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
-use datafusion::physical_plan::aggregates::order::GroupOrdering;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::channels::pact::Exchange;
 
 use super::accumulate::{Accumulators, Layout};
-use super::epoch::{Timed, per_epoch};
+use super::epoch::per_epoch;
 use super::map::batch;
+use super::partial::{Partial, Partials};
 use super::{Deltas, Outcome, Outcomes, RenderError, reject};
 use crate::delta::{Delta, Diff, Time};
 use crate::plan::Aggregate;
-use crate::row::{KeyTable, RowCodec, Rows, key_bytes, key_hash, owner};
+use crate::row::{KeyTable, RowCodec, key_bytes, owner};
 
 /// A grouping: everything that is known of it before rows come.
 pub(super) struct Grouping {
@@ -48,10 +41,6 @@ pub(super) struct Grouping {
     /// The views that ask, for messages.
     pub(super) views: Vec<String>,
 }
-
-/// Partial groups are sent on when there are this many, complete or not: enough that what a worker
-/// has of an epoch is nearly always added up before it is sent.
-const PARTIAL_GROUPS: usize = 1 << 19;
 
 /// Renders a grouping of a stream whose rows have the schema `input`.
 pub(super) fn group<'scope>(
@@ -76,16 +65,14 @@ pub(super) fn group<'scope>(
     let codec = Arc::new(RowCodec::for_fields(key_schema.fields())?);
     let grouping = Arc::new(grouping);
 
-    let partial = Partial {
-        grouping: Arc::clone(&grouping),
-        layout: Arc::clone(&layout),
-        codec: Arc::clone(&codec),
+    let partial = Partial::new(
+        Arc::clone(&grouping),
+        Arc::clone(&layout),
+        Arc::clone(&codec),
         key_schema,
         peers,
-    };
-    // Made once here so that a key type without grouping is found before anything runs.
-    partial.new_groups()?;
-    let partials = render_partial(stream, partial);
+    )?;
+    let partials = partial.render(stream);
 
     // A grouping without keys has one group from the start: on the worker that owns it.
     let keyless = grouping.keys.is_empty();
@@ -107,196 +94,6 @@ pub(super) fn group<'scope>(
             sums.apply(time, partials, outcomes);
         },
     ))
-}
-
-/// Partial sums on their way to the worker that owns their groups.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Partials {
-    to: usize,
-    time: Time,
-    keys: Rows,
-    sums: Parcel,
-}
-
-impl Timed for Partials {
-    fn time(&self) -> Time {
-        self.time
-    }
-}
-
-/// Accumulators in memory, or as the bytes that came from another process.
-#[derive(Debug, Clone)]
-enum Parcel {
-    Open(Accumulators),
-    Sealed(Vec<u8>),
-}
-
-impl Serialize for Parcel {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Parcel::Open(sums) => {
-                let groups: Vec<usize> = (0..sums.len()).collect();
-                sums.encode(&groups).serialize(serializer)
-            }
-            Parcel::Sealed(bytes) => bytes.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Parcel {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::<u8>::deserialize(deserializer).map(Parcel::Sealed)
-    }
-}
-
-/// Groups what one worker has of an epoch.
-struct Partial {
-    grouping: Arc<Grouping>,
-    layout: Arc<Layout>,
-    codec: Arc<RowCodec>,
-    key_schema: SchemaRef,
-    peers: usize,
-}
-
-/// The groups of one time.
-struct Groups {
-    /// Absent without keys: then there is one group.
-    values: Option<Box<dyn GroupValues>>,
-    sums: Accumulators,
-}
-
-fn render_partial(
-    stream: Deltas<'_>,
-    partial: Partial,
-) -> timely::dataflow::Stream<'_, Time, Vec<Partials>> {
-    stream.unary_frontier::<CapacityContainerBuilder<Vec<Partials>>, _, _, _>(
-        Pipeline,
-        "GroupPartially",
-        move |_capability, _info| {
-            let mut pending: BTreeMap<Time, (Capability<Time>, Groups)> = BTreeMap::new();
-            let mut scratch = Vec::new();
-            // The memory of the epoch before serves the next.
-            let mut spare: Option<Groups> = None;
-            move |(input, frontier), output| {
-                input.for_each(|capability, deltas| {
-                    for delta in deltas.drain(..) {
-                        let time = delta.time;
-                        let (capability, groups) = pending.entry(time).or_insert_with(|| {
-                            let groups = spare.take().unwrap_or_else(|| {
-                                partial.new_groups().expect("made once at the start")
-                            });
-                            (capability.delayed(&time, 0), groups)
-                        });
-                        partial.add(groups, &delta, &mut scratch);
-                        if groups.sums.len() >= PARTIAL_GROUPS {
-                            let parts = partial.take(groups, time);
-                            output.session(capability).give_iterator(parts.into_iter());
-                        }
-                    }
-                });
-                while let Some(entry) = pending.first_entry() {
-                    if frontier.less_equal(entry.key()) {
-                        break;
-                    }
-                    let (time, (capability, mut groups)) = entry.remove_entry();
-                    let parts = partial.take(&mut groups, time);
-                    output.session(&capability).give_iterator(parts.into_iter());
-                    spare = Some(groups);
-                }
-            }
-        },
-    )
-}
-
-impl Partial {
-    fn new_groups(&self) -> Result<Groups, RenderError> {
-        let values = match self.grouping.keys.is_empty() {
-            true => None,
-            false => Some(new_group_values(
-                self.key_schema.clone(),
-                &GroupOrdering::None,
-            )?),
-        };
-        Ok(Groups {
-            values,
-            sums: self.layout.new_accumulators(),
-        })
-    }
-
-    fn add(&self, groups: &mut Groups, delta: &Delta, slots: &mut Vec<usize>) {
-        let column = |column: &usize| delta.batch.column(*column).clone();
-        let count = match &mut groups.values {
-            Some(values) => {
-                let keys: Vec<ArrayRef> = self.grouping.keys.iter().map(column).collect();
-                values
-                    .intern(&keys, slots)
-                    .expect("keys are of the group's types");
-                values.len()
-            }
-            None => {
-                slots.clear();
-                slots.resize(delta.len(), 0);
-                1
-            }
-        };
-        groups.sums.resize(count);
-        let args: Vec<Vec<ArrayRef>> = self
-            .grouping
-            .args
-            .iter()
-            .map(|args| args.iter().map(column).collect())
-            .collect();
-        let filters: Vec<Option<BooleanArray>> = self
-            .grouping
-            .filters
-            .iter()
-            .map(|filter| filter.map(|at| delta.batch.column(at).as_boolean().clone()))
-            .collect();
-        groups
-            .sums
-            .update(&self.layout, slots, &args, &filters, delta.diffs.as_deref())
-            .expect("arguments are of the layout's types");
-    }
-
-    /// Empties the groups, sorted by the workers that own them.
-    fn take(&self, groups: &mut Groups, time: Time) -> Vec<Partials> {
-        let count = groups.sums.len();
-        let keys = match &mut groups.values {
-            Some(values) => {
-                let keys = values.emit(EmitTo::All).expect("all groups can be emitted");
-                // Emitting leaves the index of multi-column keys as it was.
-                values.clear_shrink(count);
-                keys
-            }
-            None => Vec::new(),
-        };
-        let keys = self
-            .codec
-            .encode_keys(&keys, count)
-            .expect("keys are of the codec's types");
-        let mut sent: Vec<(Rows, Vec<usize>)> = vec![Default::default(); self.peers];
-        for (slot, key) in keys.iter().enumerate() {
-            if !groups.sums.is_zero(slot) {
-                let (keys, slots) = &mut sent[owner(key_hash(key), self.peers)];
-                keys.push(key);
-                slots.push(slot);
-            }
-        }
-        let mut parts = Vec::new();
-        for (to, (keys, slots)) in sent.into_iter().enumerate() {
-            if !slots.is_empty() {
-                let sums = Parcel::Open(groups.sums.take(&slots));
-                parts.push(Partials {
-                    to,
-                    time,
-                    keys,
-                    sums,
-                });
-            }
-        }
-        groups.sums.clear();
-        parts
-    }
 }
 
 /// The exact sums of the groups that a worker owns.
@@ -334,11 +131,9 @@ impl Sums {
 
         let before = self.accumulators.take(&touched);
         for (partials, slots) in partials.into_iter().zip(&slots) {
-            let sums = match partials.sums {
-                Parcel::Open(sums) => sums,
-                Parcel::Sealed(bytes) => Accumulators::decode(&self.layout, &bytes)
-                    .expect("processes of one cluster run one version and one script"),
-            };
+            let sums = partials
+                .into_sums(&self.layout)
+                .expect("processes of one cluster run one version and one script");
             self.accumulators
                 .merge(&sums, slots.iter().copied().enumerate());
         }

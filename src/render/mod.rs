@@ -1,6 +1,6 @@
 //! A plan becomes a dataflow: every node an operator or a few, on every worker alike.
 //!
-//! A [`Plan`](crate::plan::Plan) and a timely scope flow in; input handles and, for each view, its
+//! A [`Plan`] and a timely scope flow in; input handles and, for each view, its
 //! changes by epoch flow out. Streams carry [`Delta`]s; rows cross workers only where something is
 //! arranged or grouped by key. Rows that an expression fails on leave their operator as rejects
 //! beside the data. An arrangement of a node by a key is made once, whoever asks for it.
@@ -13,13 +13,16 @@ mod arrange;
 mod changes;
 mod claims;
 mod collate;
+mod columns;
 mod epoch;
 mod extremum;
 mod general;
 mod group;
 mod input;
 mod join;
+mod keys;
 mod map;
+mod partial;
 mod reduce;
 pub mod reject;
 mod topk;
@@ -40,7 +43,7 @@ pub use input::Arrival;
 use crate::delta::{Delta, Time};
 use crate::plan::{NodeId, Op, Plan, Relation, SortKey, Step};
 use arrange::{ArrangedRows, Arrangement};
-use reduce::Columns;
+use columns::Columns;
 
 /// Why a plan has no dataflow.
 #[derive(Debug, thiserror::Error)]
@@ -104,16 +107,12 @@ pub(crate) fn render<'scope>(
     builder.only_added = nodes
         .map(|(node, late)| only_added && node.append_only && !late)
         .collect();
-    for node in 0..plan.nodes.len() {
-        if !late[node] {
-            builder.render_node(NodeId(node), &arrivals)?;
-        }
+    for (node, _) in late.iter().enumerate().filter(|(_, late)| !**late) {
+        builder.render_node(NodeId(node), &arrivals)?;
     }
     let found = std::mem::take(&mut builder.rejects);
-    for node in 0..plan.nodes.len() {
-        if late[node] {
-            builder.render_late(NodeId(node), &arrivals, &found)?;
-        }
+    for (node, _) in late.iter().enumerate().filter(|(_, late)| **late) {
+        builder.render_late(NodeId(node), &arrivals, &found)?;
     }
     let outputs = plan
         .outputs
@@ -132,9 +131,12 @@ struct Builder<'scope, 'plan> {
     /// By node: whether none of its rows is ever taken back.
     only_added: Vec<bool>,
     streams: Vec<Option<Deltas<'scope>>>,
-    arrangements: HashMap<(NodeId, Vec<Arc<dyn PhysicalExpr>>, bool), KeyedRows<'scope>>,
+    arrangements: HashMap<ArrangementOf, KeyedRows<'scope>>,
     rejects: Vec<Deltas<'scope>>,
 }
+
+/// Which arrangement: of which node, by which key, and whether rows with nulls in it are kept.
+type ArrangementOf = (NodeId, Vec<Arc<dyn PhysicalExpr>>, bool);
 
 /// A node's rows arranged by a key, and how to read them.
 #[derive(Clone)]
