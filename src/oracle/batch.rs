@@ -23,13 +23,14 @@ use crate::script::{Script, View};
 
 /// The rules of the batch engine's optimiser without which some queries cannot run at all, or only
 /// as a loop over all pairs of rows.
-const NEEDED_RULES: [&str; 6] = [
+const NEEDED_RULES: [&str; 7] = [
     "rewrite_set_comparison",
     "replace_distinct_aggregate",
     "decorrelate_predicate_subquery",
     "scalar_subquery_to_join",
     "decorrelate_lateral_join",
     "extract_equijoin_predicate",
+    "eliminate_limit",
 ];
 
 /// The batch answer for a view, or why there is none.

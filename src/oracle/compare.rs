@@ -7,9 +7,13 @@
 //! floats.
 
 use std::fmt;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DECIMAL256_MAX_PRECISION, DataType, Field, Float16Type, Float32Type, Float64Type, Schema,
+};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
@@ -66,7 +70,14 @@ pub fn compare(
         let (expected, found) = (columns(expected).join(", "), columns(found).join(", "));
         return Ok(Some(Difference::Columns { expected, found }));
     }
-    let sides = Sides::new(expected, found)?;
+    let types: Vec<DataType> = expected
+        .columns()
+        .iter()
+        .zip(found.columns())
+        .map(|(expected, found)| common_type(expected.data_type(), found.data_type()))
+        .collect();
+    let (expected, found) = (&in_types(expected, &types)?, &in_types(found, &types)?);
+    let sides = Sides::new(expected, found, &types)?;
     let (missing, surplus) = sides.unmatched();
     let first = match (missing.first(), surplus.first()) {
         (None, None) => return Ok(None),
@@ -107,7 +118,8 @@ fn columns(batch: &RecordBatch) -> Vec<String> {
         .collect()
 }
 
-/// A type without the names and nullability of the fields inside it, which are no part of an answer.
+/// A type as far as it matters to an answer: without the names and nullability of the fields inside
+/// it, and without a decimal's digits, which depend on how far a query was rewritten.
 fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::List(item) => format!("List({})", type_name(item.data_type())),
@@ -118,7 +130,18 @@ fn type_name(data_type: &DataType) -> String {
                 .collect();
             format!("Struct({})", fields.join(", "))
         }
+        other if other.is_decimal() => "Decimal".to_owned(),
         other => format!("{other}"),
+    }
+}
+
+/// The type in which both sides' values of a column are compared.
+fn common_type(expected: &DataType, found: &DataType) -> DataType {
+    match (expected, found) {
+        (DataType::Decimal128(_, a), DataType::Decimal128(_, b)) => {
+            DataType::Decimal256(DECIMAL256_MAX_PRECISION, *a.max(b))
+        }
+        _ => expected.clone(),
     }
 }
 
@@ -136,16 +159,15 @@ struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    fn new(expected: &'a RecordBatch, found: &'a RecordBatch) -> Result<Self, ArrowError> {
-        let types: Vec<DataType> = expected
-            .columns()
-            .iter()
-            .map(|column| column.data_type().clone())
-            .collect();
+    fn new(
+        expected: &'a RecordBatch,
+        found: &'a RecordBatch,
+        types: &[DataType],
+    ) -> Result<Self, ArrowError> {
         let (inexact, exact): (Vec<usize>, Vec<usize>) =
             (0..types.len()).partition(|column| holds_float(&types[*column]));
-        let (expected_rows, expected_order) = encode(expected, &types, &exact, &inexact)?;
-        let (found_rows, found_order) = encode(found, &types, &exact, &inexact)?;
+        let (expected_rows, expected_order) = encode(expected, types, &exact, &inexact)?;
+        let (found_rows, found_order) = encode(found, types, &exact, &inexact)?;
         Ok(Self {
             expected,
             found,
@@ -266,17 +288,23 @@ fn rows(batch: &RecordBatch, types: &[DataType], columns: &[usize]) -> Result<Ro
         .collect();
     let arrays: Vec<ArrayRef> = columns
         .iter()
-        .map(|column| same_type(batch.column(*column), &types[*column]))
-        .collect::<Result<_, _>>()?;
+        .map(|column| batch.column(*column).clone())
+        .collect();
     RowConverter::new(fields)?.convert_columns(&arrays)
 }
 
-/// A column with the other side's names for the fields inside its type.
-fn same_type(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
-    if array.data_type() == data_type {
-        return Ok(array.clone());
-    }
-    arrow::compute::cast(array, data_type)
+/// A batch with its columns cast to these types.
+fn in_types(batch: &RecordBatch, types: &[DataType]) -> Result<RecordBatch, ArrowError> {
+    let schema = batch.schema();
+    let fields = schema.fields().iter().zip(types);
+    let fields: Vec<Field> = fields
+        .map(|(field, kind)| Field::new(field.name(), kind.clone(), true))
+        .collect();
+    let arrays = batch.columns().iter().zip(types);
+    let arrays = arrays.map(|(array, data_type)| cast(array, data_type));
+    let arrays = arrays.collect::<Result<Vec<ArrayRef>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
 }
 
 fn holds_float(data_type: &DataType) -> bool {

@@ -25,6 +25,9 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunne
 /// Cases in an ordinary run: about half a minute's worth.
 const CASES: u32 = 300;
 
+/// How long a case that fails is made smaller, in milliseconds.
+const SHRINK_MS: u32 = 120_000;
+
 #[test]
 fn maintained_answers_equal_batch_answers() {
     let from_environment = |name| {
@@ -40,6 +43,7 @@ fn maintained_answers_equal_batch_answers() {
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
         max_shrink_iters: 4000,
+        max_shrink_time: SHRINK_MS,
         ..Config::default()
     };
     let outcome = TestRunner::new(config).run(&case::seeds(), |seeds| {
