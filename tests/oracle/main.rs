@@ -24,6 +24,8 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunne
 
 /// Cases in an ordinary run: about half a minute's worth.
 const CASES: u32 = 300;
+/// The seed of an ordinary run, so that a change is not blamed for what it did not break.
+const SEED: u64 = 2_026;
 
 /// How long a case that fails is made smaller, in milliseconds.
 const SHRINK_MS: u32 = 120_000;
@@ -36,7 +38,7 @@ fn maintained_answers_equal_batch_answers() {
             .and_then(|value| value.parse().ok())
     };
     let cases = from_environment("PROPTEST_CASES").map_or(CASES, |cases: u64| cases as u32);
-    let seed = from_environment("PROPTEST_RNG_SEED").unwrap_or_else(rand::random::<u64>);
+    let seed = from_environment("PROPTEST_RNG_SEED").unwrap_or(SEED);
     eprintln!("PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases}");
     let config = Config {
         cases,
