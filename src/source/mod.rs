@@ -24,6 +24,7 @@ mod stdin;
 mod stream;
 
 pub mod generate;
+pub mod live;
 
 use std::path::PathBuf;
 use std::sync::Arc;
