@@ -52,6 +52,9 @@ pub(super) trait Column: Send {
     fn finish(&mut self) -> ArrayRef;
 
     /// Adds a value a row; tells the rows whose values do not fit.
+    /// Sets the time that stands for a missing event time, in nanoseconds since the Unix epoch.
+    fn set_read_time(&mut self, _nanos: i64) {}
+
     fn extend(&mut self, cells: &Cells<'_>, refuse: &mut dyn FnMut(usize, Box<Fault>)) {
         cells.for_each(|row, value| {
             if let Err(fault) = self.append(value) {
@@ -269,6 +272,12 @@ impl<R: Reader> Primitive<R> {
 }
 
 impl<R: Reader> Column for Primitive<R> {
+    fn set_read_time(&mut self, nanos: i64) {
+        if let Absent::At(at) = &mut self.absent {
+            *at = nanos;
+        }
+    }
+
     #[inline]
     fn append(&mut self, value: Value<'_>) -> Result<(), Box<Fault>> {
         if matches!(value.kind, Kind::Missing | Kind::Null) {

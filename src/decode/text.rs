@@ -79,6 +79,11 @@ impl TextReader {
         let marked = block.offset == 0 && bytes.starts_with(BYTE_ORDER_MARK);
         let mark = if marked { BYTE_ORDER_MARK.len() } else { 0 };
         let (base, bytes) = (block.offset + mark as u64, &bytes[mark..]);
+        if let Some(nanos) = block.read_time {
+            self.columns
+                .iter_mut()
+                .for_each(|column| column.set_read_time(nanos));
+        }
         self.rows.clear();
         let repaired = match simdutf8::basic::from_utf8(bytes) {
             Ok(text) => {

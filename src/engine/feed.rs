@@ -12,13 +12,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::array::RecordBatch;
 
 use super::Progress;
+use super::report::InputCounts;
 use crate::delta::{Diff, Time};
+use crate::source::live::Receipt;
 use crate::source::{Block, Blocks, Next, OpenInput};
 
 /// Something to do.
 pub(super) enum Task {
     /// Decode a block of records.
-    Block { input: Arc<OpenInput>, block: Block },
+    Block {
+        input: Arc<OpenInput>,
+        block: Block,
+        /// Where a live run counts what comes of it.
+        counts: Option<Arc<InputCounts>>,
+        /// Told what became of it.
+        receipt: Option<Receipt>,
+    },
     /// Note that a file broke off.
     Broken {
         input: Arc<OpenInput>,
@@ -33,6 +42,18 @@ pub(super) enum Task {
         diffs: Option<Arc<[Diff]>>,
         block: u64,
     },
+}
+
+impl Task {
+    /// A block that nobody waits for.
+    pub(super) fn of_block(input: Arc<OpenInput>, block: Block) -> Task {
+        Task::Block {
+            input,
+            block,
+            counts: None,
+            receipt: None,
+        }
+    }
 }
 
 /// What a feed has for a worker.
@@ -52,6 +73,11 @@ pub(super) trait Feed: Send + Sync {
 
     /// Takes back the memory of a block that has been decoded.
     fn recycle(&self, _block: Block) {}
+
+    /// How many epochs a worker may be ahead of what is complete before it takes no more tasks.
+    fn most_ahead(&self) -> Time {
+        2
+    }
 }
 
 /// The epoch of the first task; the least time is left to what is there before any event.
@@ -89,7 +115,8 @@ impl Feed for ReplayFeed {
         match self.blocks.next() {
             Next::Block(block) => {
                 let input = Arc::clone(&self.inputs[block.input]);
-                Turn::Task(self.epoch(block.number), Task::Block { input, block })
+                let epoch = self.epoch(block.number);
+                Turn::Task(epoch, Task::of_block(input, block))
             }
             Next::Broken {
                 input,

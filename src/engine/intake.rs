@@ -36,8 +36,10 @@ pub(super) struct Taken {
     pub(super) positions: Vec<u64>,
     /// The rejects, as rows of their relation; `None` if there are none.
     pub(super) rejects: Option<RecordBatch>,
-    /// How many rejects.
-    pub(super) rejected: usize,
+    /// The rejects, as the decoder tells of them.
+    pub(super) refused: Vec<Reject>,
+    /// The greatest event time among the rows, in nanoseconds since the Unix epoch.
+    pub(super) newest_event_time: Option<i64>,
     /// The row of counts.
     pub(super) counts: RecordBatch,
 }
@@ -98,7 +100,8 @@ impl Intake {
             batch: decoded.batch,
             positions: decoded.positions,
             rejects,
-            rejected: decoded.rejects.len(),
+            refused: decoded.rejects,
+            newest_event_time: decoded.newest_event_time,
             counts,
         })
     }

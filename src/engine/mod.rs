@@ -1,31 +1,39 @@
 //! The handle: a plan on its workers, from the first event to the last answer.
 //!
 //! A [`Plan`] and events flow in, [`Snapshot`]s flow out. [`replay`] runs a plan over inputs that
-//! end and returns the last snapshot; [`Engine`] lets a program push rows and close epochs itself.
-//! Both drive the same workers (`worker`); they differ only in the `Feed` from which a free
-//! worker takes what it does next.
+//! end and returns the last snapshot; [`Engine`] lets a program push rows and close epochs itself;
+//! [`Live`] goes on for as long as its sources do. All drive the same workers (`worker`); they
+//! differ only in the `Feed` from which a free worker takes what it does next.
 
+mod clock;
 mod error;
 mod feed;
 mod intake;
+mod live;
+mod live_feed;
+mod report;
 mod worker;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::Thread;
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use timely::{CommunicationConfig, WorkerConfig};
 
+pub use clock::Ticks;
 pub use error::{EngineError, InputError};
+pub use live::{Live, LiveConfig, Wiring};
+pub use report::{InputCounts, InputKind, InputReport, InputState, Report, RunState};
 
-use crate::catalog::{Catalog, Snapshot};
+use crate::catalog::{self, Catalog, Delivery, Keep, Shape, Shards, Snapshot};
 use crate::delta::{Diff, Time};
 use crate::plan::{Plan, Relation};
 use crate::render;
 use crate::source::{Block, Blocks, Format, OpenInput};
+use crossbeam_channel::Sender;
 use feed::{Feed, PushFeed, ReplayFeed, Task};
 use intake::Intake;
 use worker::Status;
@@ -86,24 +94,41 @@ pub fn replay(
 ) -> Result<Arc<Snapshot>, EngineError> {
     let inputs = blocks.inputs().to_vec();
     let feed = ReplayFeed::new(blocks, config.epoch_blocks.max(1), Arc::clone(&progress));
-    let catalog = Catalog::new(&plan, config.workers, false)?;
-    let mut shared = Shared::new(plan, Arc::new(feed), catalog, config.clone(), progress)?;
-    shared.only_added = true;
-    shared.check_inputs(&inputs)?;
+    let shape = Shape::new(&plan)?;
+    let shards = Shards::new(Arc::clone(&shape), config.workers.max(1));
+    let publishing = Publishing::AtTheEnd(shards);
+    let mut shared = Shared::new(plan, Arc::new(feed), shape, publishing, config.clone())?;
+    shared.progress = progress;
+    shared.check_inputs(inputs.iter())?;
     let run = Run::start(Arc::new(shared))?;
     let (shared, epoch) = run.join()?;
     let shared = Arc::into_inner(shared).expect("the workers are gone");
-    Ok(Arc::new(shared.catalog.finish(epoch)))
+    match shared.publishing {
+        Publishing::AtTheEnd(shards) => Ok(Arc::new(shards.finish(epoch))),
+        Publishing::EachEpoch(_) => unreachable!("a replay publishes at its end"),
+    }
 }
+
+/// Where workers put the changes of complete epochs.
+enum Publishing {
+    /// Into shards, which are read when all have ended.
+    AtTheEnd(Shards),
+    /// To the thread that publishes a snapshot an epoch.
+    EachEpoch(Sender<Delivery>),
+}
+
+/// How many deliveries may wait for the thread that publishes, for each worker.
+const WAITING_DELIVERIES: usize = 4;
 
 /// What the workers and their handle share.
 struct Shared {
     plan: Arc<Plan>,
     feed: Arc<dyn Feed>,
-    catalog: Catalog,
+    shape: Arc<Shape>,
+    publishing: Publishing,
     config: Config,
     progress: Arc<Progress>,
-    status: Status,
+    status: Arc<Status>,
     /// Whether rows come from files, which never take one back.
     only_added: bool,
 }
@@ -112,27 +137,57 @@ impl Shared {
     fn new(
         plan: Arc<Plan>,
         feed: Arc<dyn Feed>,
-        catalog: Catalog,
+        shape: Arc<Shape>,
+        publishing: Publishing,
         config: Config,
-        progress: Arc<Progress>,
     ) -> Result<Self, EngineError> {
         check_renders(&plan)?;
-        let status = Status::new(config.workers.max(1));
         Ok(Shared {
             plan,
             feed,
-            catalog,
+            shape,
+            publishing,
             config,
-            progress,
-            status,
-            only_added: false,
+            progress: Arc::default(),
+            status: Arc::default(),
+            only_added: true,
         })
     }
 
+    /// What workers share that publish a snapshot an epoch, and where it is published. The thread
+    /// that does so ends when the workers have.
+    fn live(
+        plan: &Arc<Plan>,
+        feed: Arc<dyn Feed>,
+        config: &Config,
+        keep: Keep,
+    ) -> Result<(Self, Arc<Catalog>), EngineError> {
+        let shape = Shape::new(plan)?;
+        let catalog = Catalog::new(Arc::clone(&shape), keep);
+        let workers = config.workers.max(1);
+        let (sender, deliveries) = crossbeam_channel::bounded(workers * WAITING_DELIVERIES);
+        let publishing = Publishing::EachEpoch(sender);
+        let shared = Shared::new(Arc::clone(plan), feed, shape, publishing, config.clone())?;
+        let (status, publisher) = (Arc::clone(&shared.status), Arc::clone(&catalog));
+        let publish = move || {
+            let watch = status.watch();
+            catalog::publish(&publisher, workers, &deliveries, |epoch| {
+                status.publish(epoch)
+            });
+            watch.is_over();
+        };
+        let thread = std::thread::Builder::new().name("catalog".to_owned());
+        let started: std::io::Result<JoinHandle<()>> = thread.spawn(publish);
+        started.map_err(|error| EngineError::Start(error.to_string()))?;
+        Ok((shared, catalog))
+    }
+
     /// Whether every input can be decoded, before anything runs.
-    fn check_inputs(&self, inputs: &[OpenInput]) -> Result<(), EngineError> {
+    fn check_inputs<'a>(
+        &self,
+        inputs: impl Iterator<Item = &'a OpenInput>,
+    ) -> Result<(), EngineError> {
         let faults: Vec<InputError> = inputs
-            .iter()
             .filter_map(|input| Intake::new(&self.plan, input, self.config.read_time).err())
             .collect();
         if faults.is_empty() {
@@ -176,6 +231,12 @@ impl Run {
         Ok(Run { shared, guards })
     }
 
+    /// The workers' threads, to be woken.
+    fn threads(&self) -> Vec<Thread> {
+        let guards = self.guards.guards().iter();
+        guards.map(|guard| guard.thread().clone()).collect()
+    }
+
     /// Waits for the workers to end; the last epoch.
     fn join(self) -> Result<(Arc<Shared>, Time), EngineError> {
         let mut last = 0;
@@ -186,23 +247,29 @@ impl Run {
     }
 }
 
+/// Wakes threads that wait for something to do.
+fn wake_all(threads: Vec<Thread>) -> Arc<dyn Fn() + Send + Sync> {
+    Arc::new(move || threads.iter().for_each(Thread::unpark))
+}
+
 /// A plan at work that a program feeds.
 pub struct Engine {
     // Dropped before `run`, which waits for the workers.
     hand: Hand,
     run: Run,
+    catalog: Arc<Catalog>,
     pushed: Mutex<Pushed>,
 }
 
 /// What feeds the workers. They end when it is let go.
 struct Hand {
     feed: Arc<PushFeed>,
-    threads: Vec<Thread>,
+    wake: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Hand {
     fn wake(&self) {
-        self.threads.iter().for_each(Thread::unpark);
+        (self.wake)();
     }
 }
 
@@ -228,19 +295,16 @@ impl Engine {
     /// If the plan cannot be rendered.
     pub fn start(plan: Arc<Plan>, config: Config) -> Result<Engine, EngineError> {
         let feed = Arc::new(PushFeed::new());
-        let catalog = Catalog::new(&plan, config.workers.max(1), true)?;
         let shared_feed: Arc<dyn Feed> = feed.clone();
-        let shared = Shared::new(plan, shared_feed, catalog, config, Arc::default())?;
+        let (mut shared, catalog) = Shared::live(&plan, shared_feed, &config, Keep::default())?;
+        // A program may take rows back.
+        shared.only_added = false;
         let run = Run::start(Arc::new(shared))?;
-        let threads = run
-            .guards
-            .guards()
-            .iter()
-            .map(|guard| guard.thread().clone())
-            .collect();
+        let wake = wake_all(run.threads());
         Ok(Engine {
-            hand: Hand { feed, threads },
+            hand: Hand { feed, wake },
             run,
+            catalog,
             pushed: Mutex::default(),
         })
     }
@@ -352,10 +416,7 @@ impl Engine {
         pushed.blocks += 1;
         let block = Block::pushed(number, Arc::new(PathBuf::from(input)), pushed.blocks, text);
         let opened = Arc::clone(&pushed.inputs[number]);
-        self.hand.feed.push(Task::Block {
-            input: opened,
-            block,
-        });
+        self.hand.feed.push(Task::of_block(opened, block));
         drop(pushed);
         self.hand.wake();
         Ok(())
@@ -370,11 +431,10 @@ impl Engine {
         let pushed = self.pushed();
         let closed = self.hand.feed.close_epoch();
         self.hand.wake();
-        let shared = &self.run.shared;
-        shared.status.wait_for(closed)?;
-        let snapshot = shared.catalog.snapshot(closed);
+        self.run.shared.status.wait_for(closed)?;
+        let snapshot = self.catalog.latest();
         drop(pushed);
-        Ok(Arc::new(snapshot))
+        Ok(snapshot)
     }
 
     /// Ends the workers.

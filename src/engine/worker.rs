@@ -8,115 +8,120 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use crossbeam_channel::TrySendError;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::generic::Operator;
 use timely::worker::Worker;
 
-use super::Shared;
 use super::error::EngineError;
 use super::feed::{FIRST_EPOCH, Task, Turn};
 use super::intake::Intake;
+use super::report::InputCounts;
+use super::{Publishing, Shared};
+use crate::catalog::{Delivery, EpochChanges};
 use crate::decode::Reject;
 use crate::delta::{Delta, Diff, Time};
 use crate::plan::Relation;
 use crate::render::{self, Arrival, ArrivalHandle};
-use crate::source::OpenInput;
+use crate::source::live::{self, Receipt};
+use crate::source::{Block, OpenInput};
 
-/// How many epochs a worker may be ahead of what is complete.
-const MAX_LEAD: Time = 2;
 /// How long a worker without work sleeps before it looks again.
 const IDLE: Duration = Duration::from_millis(5);
 
-/// How far each worker has published, for those who wait.
+/// How far the engine has published, for those who wait.
+#[derive(Default)]
 pub(super) struct Status {
-    published: Mutex<Vec<Published>>,
+    state: Mutex<Published>,
     changed: Condvar,
 }
 
-#[derive(Clone, Copy)]
-enum Published {
-    /// All epochs before this one.
-    Before(Time),
-    /// The worker is gone before its time.
-    Dead,
+#[derive(Default)]
+struct Published {
+    epoch: Time,
+    epochs: u64,
+    /// A worker, or the thread that publishes, is gone before its time.
+    dead: bool,
 }
 
 impl Status {
-    pub(super) fn new(workers: usize) -> Self {
-        let published = Mutex::new(vec![Published::Before(0); workers]);
-        Status {
-            published,
-            changed: Condvar::new(),
-        }
-    }
-
-    fn set(&self, worker: usize, published: Published) {
-        let mut all = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all[worker] = published;
-        drop(all);
+    /// Notes that readers can see an epoch.
+    pub(super) fn publish(&self, epoch: Time) {
+        let mut state = self.state();
+        state.epoch = epoch;
+        state.epochs += 1;
+        drop(state);
         self.changed.notify_all();
     }
 
-    /// Waits until every worker has published an epoch.
+    /// The last epoch that readers can see.
+    pub(super) fn published(&self) -> Time {
+        self.state().epoch
+    }
+
+    /// How many epochs have been published.
+    pub(super) fn epochs(&self) -> u64 {
+        self.state().epochs
+    }
+
+    /// Waits until an epoch is published.
     ///
     /// # Errors
     ///
-    /// If one of them has died.
+    /// If a thread has died that it takes.
     pub(super) fn wait_for(&self, epoch: Time) -> Result<(), EngineError> {
-        let mut all = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if all
-                .iter()
-                .any(|published| matches!(published, Published::Dead))
-            {
+        let mut state = self.state();
+        while state.epoch < epoch {
+            if state.dead {
                 return Err(EngineError::Worker("it panicked".to_owned()));
             }
-            if all
-                .iter()
-                .all(|p| matches!(p, Published::Before(next) if *next > epoch))
-            {
-                return Ok(());
-            }
-            all = self
-                .changed
-                .wait(all)
-                .unwrap_or_else(PoisonError::into_inner);
+            let woken = self.changed.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_any_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    /// Watches over the thread that asks.
+    pub(super) fn watch(&self) -> DeathWatch<'_> {
+        DeathWatch {
+            status: self,
+            is_over: false,
         }
     }
 
-    fn is_any_dead(&self) -> bool {
-        let all = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.iter()
-            .any(|published| matches!(published, Published::Dead))
+    fn state(&self) -> MutexGuard<'_, Published> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Says that its worker is dead unless it has been told otherwise.
-struct DeathWatch<'a> {
+/// Says that its thread is dead unless it has been told otherwise.
+pub(super) struct DeathWatch<'a> {
     status: &'a Status,
-    worker: usize,
     is_over: bool,
+}
+
+impl DeathWatch<'_> {
+    /// The thread ends as it should.
+    pub(super) fn is_over(mut self) {
+        self.is_over = true;
+    }
 }
 
 impl Drop for DeathWatch<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.status.set(self.worker, Published::Dead);
+            self.status.state().dead = true;
+            self.status.changed.notify_all();
         }
     }
 }
@@ -127,11 +132,7 @@ type Complete = Rc<RefCell<BTreeMap<Time, Vec<(usize, Delta)>>>>;
 /// One worker from start to end; the last epoch that it published.
 pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
     let index = worker.index();
-    let mut watch = DeathWatch {
-        status: &shared.status,
-        worker: index,
-        is_over: false,
-    };
+    let watch = shared.status.watch();
     let peers = worker.peers();
     let complete: Complete = Rc::default();
     let probe = ProbeHandle::new();
@@ -152,10 +153,12 @@ pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
         complete,
         probe,
         published: FIRST_EPOCH,
+        undelivered: None,
     };
     this.run(worker);
-    watch.is_over = true;
-    this.published
+    let published = this.published;
+    watch.is_over();
+    published
 }
 
 /// Keeps an output's changes until their epoch is complete.
@@ -217,6 +220,8 @@ struct Job<'a> {
     /// All epochs before this one are published. What views answer before anything arrives lies
     /// before the first epoch and is published with it, so that its changes are those from nothing.
     published: Time,
+    /// A delivery that found the queue full.
+    undelivered: Option<Delivery>,
 }
 
 impl Job<'_> {
@@ -234,6 +239,10 @@ impl Job<'_> {
             self.publish();
         }
         self.publish();
+        while self.undelivered.is_some() {
+            std::thread::sleep(IDLE);
+            self.publish();
+        }
     }
 
     /// Does one task, if there is one and the dataflow is not behind; whether there was nothing.
@@ -242,7 +251,10 @@ impl Job<'_> {
             return true;
         };
         let at = inputs.first().map_or(0, |input| *input.time());
-        if self.probe.less_than(&at.saturating_sub(MAX_LEAD)) {
+        if self
+            .probe
+            .less_than(&at.saturating_sub(self.shared.feed.most_ahead()))
+        {
             return true;
         }
         match self.shared.feed.next() {
@@ -282,41 +294,12 @@ impl Job<'_> {
                     },
                 );
             }
-            Task::Block { input, block } => {
-                let as_of = self.shared.config.as_of;
-                let intake = self.intake(&input);
-                let place = intake.place;
-                let taken = intake.take(&block, as_of);
-                match taken {
-                    Ok(taken) => {
-                        let progress = &self.shared.progress;
-                        progress
-                            .rows
-                            .fetch_add(taken.batch.num_rows() as u64, Ordering::Relaxed);
-                        progress.bytes.fetch_add(block.bytes, Ordering::Relaxed);
-                        progress
-                            .rejects
-                            .fetch_add(taken.rejected as u64, Ordering::Relaxed);
-                        if let Some(place) = place.filter(|_| taken.batch.num_rows() > 0) {
-                            let arrival = Arrival {
-                                batch: taken.batch,
-                                diffs: None,
-                                block: block.number,
-                                positions: taken.positions.into(),
-                                time: epoch,
-                            };
-                            self.send(place, arrival);
-                        }
-                        self.send_made(self.places.rejects, taken.rejects, epoch);
-                        self.send_made(self.places.blocks, Some(taken.counts), epoch);
-                        self.shared.feed.recycle(block);
-                    }
-                    Err(error) => {
-                        let reason = chain(&error);
-                        self.reject_rest(&input, &block.file, block.offset, reason, epoch);
-                    }
-                }
-            }
+            Task::Block {
+                input,
+                block,
+                counts,
+                receipt,
+            } => self.take_block(epoch, &input, block, counts.as_deref(), receipt),
             Task::Broken {
                 input,
                 file,
@@ -326,6 +309,63 @@ impl Job<'_> {
                 self.reject_rest(&input, &file, offset, reason, epoch);
             }
         }
+    }
+
+    /// Decodes a block and sends what comes of it.
+    fn take_block(
+        &mut self,
+        epoch: Time,
+        input: &Arc<OpenInput>,
+        block: Block,
+        live_counts: Option<&InputCounts>,
+        receipt: Option<Receipt>,
+    ) {
+        let as_of = self.shared.config.as_of;
+        let intake = self.intake(input);
+        let place = intake.place;
+        let taken = match intake.take(&block, as_of) {
+            Ok(taken) => taken,
+            Err(error) => {
+                let reason = chain(&error);
+                self.reject_rest(input, &block.file, block.offset, reason.clone(), epoch);
+                if let Some(receipt) = receipt {
+                    receipt.tell(refused_whole(&block, reason, epoch));
+                }
+                return;
+            }
+        };
+        let rows = taken.batch.num_rows() as u64;
+        let rejects = taken.refused.len() as u64;
+        let progress = &self.shared.progress;
+        progress.rows.fetch_add(rows, Ordering::Relaxed);
+        progress.bytes.fetch_add(block.bytes, Ordering::Relaxed);
+        progress.rejects.fetch_add(rejects, Ordering::Relaxed);
+        if let Some(counts) = live_counts {
+            counts.add(rows, block.bytes, rejects, taken.newest_event_time);
+        }
+        if let Some(place) = place.filter(|_| rows > 0) {
+            let arrival = Arrival {
+                batch: taken.batch,
+                diffs: None,
+                block: block.number,
+                positions: taken.positions.into(),
+                time: epoch,
+            };
+            self.send(place, arrival);
+        }
+        self.send_made(self.places.rejects, taken.rejects, epoch);
+        self.send_made(self.places.blocks, Some(taken.counts), epoch);
+        if let Some(receipt) = receipt {
+            let mut listed = taken.refused;
+            listed.truncate(Receipt::MOST_REJECTS);
+            receipt.tell(live::Taken {
+                rows,
+                rejects: listed,
+                rejected: rejects,
+                epoch,
+            });
+        }
+        self.shared.feed.recycle(block);
     }
 
     /// One reject that stands for all records from a place on.
@@ -388,6 +428,9 @@ impl Job<'_> {
 
     /// Hands the changes of complete epochs to the catalog.
     fn publish(&mut self) {
+        if !self.deliver() {
+            return;
+        }
         let next = self
             .probe
             .with_frontier(|frontier| frontier.first().copied());
@@ -397,18 +440,51 @@ impl Job<'_> {
         }
         let later = self.complete.borrow_mut().split_off(&next);
         let due = std::mem::replace(&mut *self.complete.borrow_mut(), later);
-        self.shared.catalog.begin_epoch(self.index);
-        for deltas in due.into_values() {
-            let mut by_output: BTreeMap<usize, Vec<Delta>> = BTreeMap::new();
-            for (output, delta) in deltas {
-                by_output.entry(output).or_default().push(delta);
+        match &self.shared.publishing {
+            Publishing::AtTheEnd(shards) => {
+                for (output, delta) in due.into_values().flatten() {
+                    shards.apply(output, self.index, &[delta]);
+                }
             }
-            for (output, deltas) in by_output {
-                self.shared.catalog.apply(output, self.index, deltas);
-            }
+            Publishing::EachEpoch(_) => self.undelivered = Some(self.delivery(next, due)),
         }
         self.published = next;
-        self.shared.status.set(self.index, Published::Before(next));
+        self.deliver();
+    }
+
+    /// The changes of complete epochs, as the catalog takes them.
+    fn delivery(&self, before: Time, due: BTreeMap<Time, Vec<(usize, Delta)>>) -> Delivery {
+        let deltas = due.into_values().flatten();
+        let changes = deltas.map(|(view, delta)| EpochChanges {
+            time: delta.time,
+            view,
+            rows: self.shared.shape.encode(view, &delta.batch),
+            diffs: delta.diffs,
+        });
+        Delivery {
+            worker: self.index,
+            before,
+            changes: changes.collect(),
+        }
+    }
+
+    /// Hands over what waits to be published; whether nothing is left.
+    fn deliver(&mut self) -> bool {
+        let Publishing::EachEpoch(sender) = &self.shared.publishing else {
+            return true;
+        };
+        let Some(delivery) = self.undelivered.take() else {
+            return true;
+        };
+        match sender.try_send(delivery) {
+            Ok(()) => true,
+            Err(TrySendError::Full(delivery)) => {
+                self.undelivered = Some(delivery);
+                false
+            }
+            // The thread that publishes is dead, and with it the engine.
+            Err(TrySendError::Disconnected(_)) => true,
+        }
     }
 }
 
@@ -418,6 +494,21 @@ fn advance(inputs: &mut [ArrivalHandle], epoch: Time) {
         if *input.time() < epoch {
             input.advance_to(epoch);
         }
+    }
+}
+
+/// What became of a block of which nothing can be read.
+fn refused_whole(block: &Block, reason: String, epoch: Time) -> live::Taken {
+    let reject = Reject {
+        position: block.offset,
+        reason,
+        text: String::new(),
+    };
+    live::Taken {
+        rows: 0,
+        rejects: vec![reject],
+        rejected: 1,
+        epoch,
     }
 }
 

@@ -39,6 +39,30 @@ pub use program::plan;
 pub use session::{batch_context, define_views};
 pub use state::{Class, State, class, state};
 
+impl Plan {
+    /// The names of the tables that a node reads, however far behind, in the order of the script.
+    pub fn tables_of(&self, node: NodeId) -> Vec<String> {
+        let mut is_read = vec![false; node.0 + 1];
+        is_read[node.0] = true;
+        let mut tables = Vec::new();
+        for at in (0..=node.0).rev() {
+            if !is_read[at] {
+                continue;
+            }
+            let op = &self.nodes[at].op;
+            op.inputs().iter().for_each(|read| is_read[read.0] = true);
+            if let Op::Input(input) = op
+                && let Relation::Table(table) = self.inputs[*input].relation
+            {
+                tables.push(table);
+            }
+        }
+        tables.sort_unstable();
+        let name = |table: usize| self.script.tables[table].name.clone();
+        tables.into_iter().map(name).collect()
+    }
+}
+
 /// A position in [`Plan::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub usize);

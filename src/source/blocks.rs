@@ -303,6 +303,7 @@ impl ParquetFile {
             bytes,
             header: None,
             too_long: None,
+            read_time: None,
             payload: Payload::RowGroup(RowGroup {
                 path,
                 index: self.next,
@@ -335,6 +336,7 @@ fn block(
         bytes,
         header,
         too_long: piece.too_long,
+        read_time: None,
         payload: Payload::Text(piece.text),
     })
 }

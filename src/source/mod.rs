@@ -157,6 +157,9 @@ pub struct Block {
     pub header: Option<Arc<Vec<String>>>,
     /// A record that was left out because it is too long; it becomes a reject.
     pub too_long: Option<TooLong>,
+    /// When it was read, in nanoseconds since the Unix epoch: the event time of records that have
+    /// none. Without it, that of the run.
+    pub read_time: Option<i64>,
     /// The records; a block may have none.
     pub payload: Payload,
 }
@@ -173,6 +176,7 @@ impl Block {
             bytes: text.len() as u64,
             header: None,
             too_long: None,
+            read_time: None,
             payload: Payload::Text(text),
         }
     }

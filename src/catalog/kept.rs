@@ -1,0 +1,221 @@
+//! A view's rows in maps that share what did not change from one epoch to the next.
+//!
+//! A change copies the few chunks of the tree on its way, so a snapshot costs what changed, and
+//! readers keep theirs for as long as they like. Rows are ordered as the view shows them. An
+//! index brings rows with equal values in some columns together; it is made when somebody first
+//! asks by those columns, and kept up from then on.
+
+use std::ops::Bound;
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{ArrayRef, RecordBatch};
+use immutable_chunkmap::map::Map;
+
+use super::codec::ViewCodec;
+use crate::delta::{Diff, Time};
+use crate::row::RowCodec;
+
+/// An encoded row.
+pub(super) type RowKey = Arc<[u8]>;
+
+/// How many entries a chunk has: a change copies one, a lookup halves one.
+const CHUNK: usize = 32;
+/// From so many changes at once on, a new map is made of the old one in one pass.
+const MANY: usize = 256;
+/// How many indexes a view has at most; the first asked for stay.
+pub(super) const MOST_INDEXES: usize = 8;
+
+type RowMap = Map<RowKey, Diff, CHUNK>;
+
+/// What a view answers at an epoch.
+pub(super) struct Kept {
+    rows: RowMap,
+    total: usize,
+    indexes: Vec<Index>,
+    /// The last epoch that changed it.
+    pub(super) changed_at: Option<Time>,
+    /// What that epoch changed.
+    pub(super) changes: Arc<Vec<(RowKey, Diff)>>,
+    /// All rows, once somebody has asked for them.
+    batch: OnceLock<RecordBatch>,
+}
+
+/// Rows by the values of some columns: those, encoded, and the row after them.
+#[derive(Clone)]
+struct Index {
+    by: Arc<IndexBy>,
+    entries: Map<RowKey, (), CHUNK>,
+}
+
+/// What an index is by.
+pub(super) struct IndexBy {
+    /// Ascending positions of the view's columns.
+    pub(super) columns: Vec<usize>,
+    codec: RowCodec,
+}
+
+impl IndexBy {
+    /// An index by some columns, ascending; `None` if their types cannot be encoded.
+    pub(super) fn new(codec: &ViewCodec, columns: &[usize]) -> Option<Arc<IndexBy>> {
+        let types = columns.iter().map(|c| codec.schema().field(*c).data_type());
+        let codec = RowCodec::new(types).ok()?;
+        let columns = columns.to_vec();
+        Some(Arc::new(IndexBy { columns, codec }))
+    }
+
+    fn entries(&self, rows: &RecordBatch, keys: &[(RowKey, Diff)]) -> Vec<RowKey> {
+        let columns: Vec<ArrayRef> = self
+            .columns
+            .iter()
+            .map(|column| rows.column(*column).clone())
+            .collect();
+        let values = self
+            .codec
+            .encode(&columns, rows.num_rows())
+            .expect("rows are of the view's types");
+        let entry = |(value, (key, _)): (&[u8], &(RowKey, Diff))| -> RowKey {
+            [value, key].concat().into()
+        };
+        values.iter().zip(keys).map(entry).collect()
+    }
+}
+
+impl Kept {
+    /// No rows.
+    pub(super) fn empty() -> Kept {
+        Kept {
+            rows: RowMap::new(),
+            total: 0,
+            indexes: Vec::new(),
+            changed_at: None,
+            changes: Arc::default(),
+            batch: OnceLock::new(),
+        }
+    }
+
+    /// How many rows there are, each as often as it is there.
+    pub(super) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The rows after the changes of an epoch, which are sorted, one a row, none zero.
+    pub(super) fn changed(
+        &self,
+        codec: &ViewCodec,
+        epoch: Time,
+        changes: Vec<(RowKey, Diff)>,
+    ) -> Kept {
+        let mut total = i64::try_from(self.total).unwrap_or(i64::MAX);
+        let mut appeared: Vec<bool> = Vec::with_capacity(changes.len());
+        let mut vanished: Vec<bool> = Vec::with_capacity(changes.len());
+        let mut apply = |key: RowKey, diff: Diff, old: Option<(&RowKey, &Diff)>| {
+            let before = old.map_or(0, |(_, count)| *count);
+            let after = before + diff;
+            total += after.max(0) - before.max(0);
+            appeared.push(before == 0);
+            vanished.push(after == 0);
+            (after != 0).then_some((key, after))
+        };
+        let rows = if changes.len() >= MANY {
+            let updates = changes.iter().map(|(key, diff)| (key.clone(), *diff));
+            self.rows.update_many(updates, &mut apply)
+        } else {
+            let mut rows = self.rows.clone();
+            for (key, diff) in &changes {
+                rows.update_cow(key.clone(), *diff, &mut apply);
+            }
+            rows
+        };
+        let mut indexes = self.indexes.clone();
+        if !indexes.is_empty() {
+            let batch = codec.decode(changes.iter().map(|(key, _)| &**key));
+            for index in &mut indexes {
+                let entries = index.by.entries(&batch, &changes);
+                for (at, entry) in entries.into_iter().enumerate() {
+                    if vanished[at] {
+                        index.entries.remove_cow(&entry);
+                    } else if appeared[at] {
+                        index.entries.insert_cow(entry, ());
+                    }
+                }
+            }
+        }
+        Kept {
+            rows,
+            total: usize::try_from(total).unwrap_or(0),
+            indexes,
+            changed_at: Some(epoch),
+            changes: Arc::new(changes),
+            batch: OnceLock::new(),
+        }
+    }
+
+    /// The same rows with another index; without one too many.
+    pub(super) fn indexed(&self, codec: &ViewCodec, by: Arc<IndexBy>) -> Option<Kept> {
+        let known = self.indexes.iter().any(|i| i.by.columns == by.columns);
+        if known || self.indexes.len() >= MOST_INDEXES {
+            return None;
+        }
+        let keys: Vec<(RowKey, Diff)> = (&self.rows)
+            .into_iter()
+            .map(|(k, c)| (k.clone(), *c))
+            .collect();
+        let batch = codec.decode(keys.iter().map(|(key, _)| &**key));
+        let mut entries = by.entries(&batch, &keys);
+        entries.sort_unstable();
+        let entries = Map::new().insert_many(entries.into_iter().map(|entry| (entry, ())));
+        let mut indexes = self.indexes.clone();
+        indexes.push(Index { by, entries });
+        Some(Kept {
+            rows: self.rows.clone(),
+            total: self.total,
+            indexes,
+            changed_at: self.changed_at,
+            changes: Arc::clone(&self.changes),
+            batch: OnceLock::new(),
+        })
+    }
+
+    /// All rows, in order, each as often as it is there.
+    pub(super) fn batch(&self, codec: &ViewCodec) -> RecordBatch {
+        self.batch
+            .get_or_init(|| self.head(codec, 0, usize::MAX))
+            .clone()
+    }
+
+    /// Some of the rows, in order.
+    pub(super) fn head(&self, codec: &ViewCodec, skip: usize, take: usize) -> RecordBatch {
+        if let Some(batch) = self.batch.get() {
+            let skip = skip.min(batch.num_rows());
+            return batch.slice(skip, take.min(batch.num_rows() - skip));
+        }
+        let rows = (&self.rows).into_iter();
+        let rows = rows.flat_map(|(row, count)| repeat(row, *count));
+        let rows: Vec<&[u8]> = rows.skip(skip).take(take).collect();
+        codec.decode(rows.into_iter())
+    }
+
+    /// The rows that have some values, by an index; `None` without one. The columns ascend, and
+    /// each value is an array of one element of the column's type.
+    pub(super) fn find(
+        &self,
+        codec: &ViewCodec,
+        columns: &[usize],
+        values: &[ArrayRef],
+    ) -> Option<RecordBatch> {
+        let index = self.indexes.iter().find(|i| i.by.columns == columns)?;
+        let prefix = index.by.codec.encode(values, 1).ok()?;
+        let prefix = prefix.get(0);
+        let from: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(prefix), Bound::Unbounded);
+        let entries = index.entries.range::<[u8], _>(from);
+        let rows: Vec<&[u8]> = entries
+            .map_while(|(entry, ())| entry.strip_prefix(prefix))
+            .flat_map(|row| repeat(row, self.rows.get(row).copied().unwrap_or(0)))
+            .collect();
+        Some(codec.decode(rows.into_iter()))
+    }
+}
+
+fn repeat(row: &[u8], count: Diff) -> std::iter::RepeatN<&[u8]> {
+    std::iter::repeat_n(row, count.max(0).unsigned_abs() as usize)
+}

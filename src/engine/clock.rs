@@ -1,0 +1,96 @@
+//! When epochs close in a live run.
+//!
+//! An epoch is named by the wall clock's milliseconds at which it opened, and later than the one
+//! before whatever the wall clock does. It closes when it holds records, the tick has passed, and
+//! the epoch before it is published: an engine that falls behind makes fewer and larger epochs,
+//! which cost less for each record, and never more than two are on their way. Without records an
+//! epoch closes every idle tick, so that readers see the engine's clock go on.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::live_feed::LiveFeed;
+use super::worker::Status;
+use crate::delta::Time;
+
+/// How often the clock looks whether an epoch can close.
+const LOOK: Duration = Duration::from_micros(500);
+
+/// How long epochs are.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticks {
+    /// With records, at least.
+    pub busy: Duration,
+    /// While files are read to catch up, at least: fewer epochs are faster.
+    pub catching_up: Duration,
+    /// Without records.
+    pub idle: Duration,
+}
+
+impl Default for Ticks {
+    fn default() -> Self {
+        Ticks {
+            busy: Duration::from_millis(5),
+            catching_up: Duration::from_millis(200),
+            idle: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(super) fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    })
+}
+
+/// The thread that closes epochs; ends when the feed has ended.
+pub(super) fn start(
+    feed: Arc<LiveFeed>,
+    status: Arc<Status>,
+    ticks: Ticks,
+    wake_workers: impl Fn() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name("clock".to_owned())
+        .spawn(move || {
+            let mut closed: Time = 0;
+            let mut closed_at = Instant::now();
+            loop {
+                let mood = feed.mood();
+                if mood.ended || status.is_any_dead() {
+                    return;
+                }
+                let tick = match (mood.holds_records, mood.catching_up) {
+                    (true, true) => ticks.catching_up,
+                    (true, false) => ticks.busy,
+                    (false, _) => ticks.idle,
+                };
+                let due = closed_at.elapsed() >= tick || mood.full;
+                if due && status.published() >= closed {
+                    closed = feed.close_epoch(now_ms());
+                    closed_at = Instant::now();
+                    wake_workers();
+                    continue;
+                }
+                let left = tick.saturating_sub(closed_at.elapsed());
+                let wait = if mood.holds_records {
+                    LOOK
+                } else {
+                    // Woken when a record comes.
+                    left.max(LOOK)
+                };
+                thread::park_timeout(wait);
+            }
+        })
+}

@@ -1,0 +1,230 @@
+//! A plan at work on inputs that never end, for as long as it takes.
+//!
+//! Files that end and live sources flow in; a [`Catalog`] flows out, with a snapshot an epoch. The
+//! wall clock closes epochs (see `clock`). The engine stops in order: files and sources first, then
+//! what waits in queues is taken, published, and the workers end.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::clock::{self, Ticks};
+use super::error::EngineError;
+use super::intake::Intake;
+use super::live_feed::{LiveFeed, LiveSource};
+use super::report::{InputKind, Report};
+use super::{Config, Feed, Run, Shared, wake_all};
+use crate::catalog::{Catalog, Keep};
+use crate::plan::Plan;
+use crate::source::live::{LiveInput, Outlet, queue};
+use crate::source::{Blocks, Format, OpenInput};
+
+/// How a live run is done.
+#[derive(Debug, Clone)]
+pub struct LiveConfig {
+    /// Workers and the like.
+    pub engine: Config,
+    /// How long epochs are.
+    pub ticks: Ticks,
+    /// How much of the past readers can ask for.
+    pub keep: Keep,
+}
+
+/// What a live run reads.
+#[derive(Default)]
+pub struct Wiring {
+    /// Files that are read to their end, first.
+    pub history: Option<Arc<Blocks>>,
+    /// Sources that go on.
+    pub live: Vec<LiveInput>,
+}
+
+/// A plan at work on inputs that never end.
+pub struct Live {
+    plan: Arc<Plan>,
+    feed: Arc<LiveFeed>,
+    catalog: Arc<Catalog>,
+    shared: Arc<Shared>,
+    config: LiveConfig,
+    started_ms: u64,
+    wake: Arc<dyn Fn() + Send + Sync>,
+    threads: Mutex<Threads>,
+    /// What has been opened by [`Live::outlet`], with the queue of each.
+    pushed: Mutex<Vec<(String, Format, Outlet)>>,
+}
+
+struct Threads {
+    run: Option<Run>,
+    clock: Option<JoinHandle<()>>,
+    sources: Vec<JoinHandle<()>>,
+}
+
+impl Live {
+    /// Starts the workers, the clock and the sources.
+    ///
+    /// # Errors
+    ///
+    /// If the plan cannot be rendered, an input does not fit its table, or a thread cannot start.
+    pub fn start(
+        plan: Arc<Plan>,
+        config: LiveConfig,
+        wiring: Wiring,
+    ) -> Result<Arc<Live>, EngineError> {
+        let feed = Arc::new(LiveFeed::new(wiring.history.clone()));
+        let shared_feed: Arc<dyn Feed> = feed.clone();
+        let (shared, catalog) = Shared::live(&plan, shared_feed, &config.engine, config.keep)?;
+        let history = wiring.history.iter().flat_map(|blocks| blocks.inputs());
+        let live = wiring.live.iter().map(|live| &live.input);
+        shared.check_inputs(history.chain(live))?;
+        let shared = Arc::new(shared);
+        let run = Run::start(Arc::clone(&shared))?;
+        let wake = wake_all(run.threads());
+        let status = Arc::clone(&shared.status);
+        let started = clock::start(Arc::clone(&feed), status, config.ticks, {
+            let wake = Arc::clone(&wake);
+            move || wake()
+        });
+        let clock = started.map_err(|error| EngineError::Start(error.to_string()))?;
+        feed.set_clock(clock.thread().clone());
+        let live = Live {
+            plan,
+            feed,
+            catalog,
+            shared,
+            config,
+            started_ms: clock::now_ms(),
+            wake,
+            threads: Mutex::new(Threads {
+                run: Some(run),
+                clock: Some(clock),
+                sources: Vec::new(),
+            }),
+            pushed: Mutex::default(),
+        };
+        for input in wiring.live {
+            live.run_source(input)?;
+        }
+        Ok(Arc::new(live))
+    }
+
+    /// Starts a source on a thread of its own.
+    fn run_source(&self, LiveInput { input, source }: LiveInput) -> Result<(), EngineError> {
+        let location = input.spec.location.clone();
+        let outlet = self.add(input, InputKind::Live);
+        let thread = std::thread::Builder::new()
+            .name(location.chars().take(15).collect())
+            .spawn(move || {
+                if let Err(error) = source.run(&outlet) {
+                    tracing::error!(%location, %error, "a source has ended");
+                    outlet.status().note_fault(error.to_string());
+                }
+            });
+        let thread = thread.map_err(|error| EngineError::Start(error.to_string()))?;
+        self.threads().sources.push(thread);
+        Ok(())
+    }
+
+    fn add(&self, input: OpenInput, kind: InputKind) -> Outlet {
+        let (outlet, inlet) = queue(Arc::clone(&self.wake));
+        let table = &input.spec.table;
+        let found = self.plan.script.table(table).map(|(_, table)| table);
+        let has_identity = found
+            .is_some_and(|table| !table.primary_key.is_empty() || table.options.dedup.is_some());
+        let waits_for = match has_identity {
+            true => self.feed.history_of(table),
+            false => Vec::new(),
+        };
+        self.feed.add(LiveSource {
+            input: Arc::new(input),
+            inlet,
+            counts: Arc::default(),
+            kind,
+            waits_for,
+            ended: false,
+        });
+        outlet
+    }
+
+    /// Where a program hands over records of a table; `name` is that of the input in
+    /// `tillrace.inputs`. Asked again for the same table and format, it is the same queue.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such table, or the format cannot hold it.
+    pub fn outlet(&self, name: &str, table: &str, format: &Format) -> Result<Outlet, EngineError> {
+        if self.plan.script.table(table).is_none() {
+            return Err(EngineError::NoTable(table.to_owned()));
+        }
+        let mut pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = pushed.iter();
+        if let Some((_, _, outlet)) = known.find(|(of, f, _)| of == table && f == format) {
+            return Ok(outlet.clone());
+        }
+        let input = OpenInput::pushed(name, table, format.clone());
+        Intake::new(&self.plan, &input, self.config.engine.read_time)
+            .map_err(|error| EngineError::Inputs(vec![error]))?;
+        let outlet = self.add(input, InputKind::Pushed);
+        pushed.push((table.to_owned(), format.clone(), outlet.clone()));
+        Ok(outlet)
+    }
+
+    /// What is computed.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// What the views answer.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// How the run goes.
+    pub fn report(&self) -> Report {
+        let (open_epoch, state, held_ms) = self.feed.progress();
+        let published_epoch = self.catalog.latest().epoch();
+        Report {
+            state,
+            started_ms: i64::try_from(self.started_ms).unwrap_or(i64::MAX),
+            workers: self.shared.config.workers.max(1),
+            open_epoch,
+            published_epoch,
+            epochs: self.shared.status.epochs(),
+            frontier_age_ms: held_ms,
+            inputs: self.feed.inputs(),
+        }
+    }
+
+    /// Stops in order: sources end, what they handed over is published, workers end. Outlets that
+    /// others hold take nothing any more; whoever serves them must be done before.
+    ///
+    /// # Errors
+    ///
+    /// If a worker has died.
+    pub fn stop(&self) -> Result<(), EngineError> {
+        self.feed.stop_reading();
+        let (run, clock, sources) = {
+            let mut threads = self.threads();
+            let sources = std::mem::take(&mut threads.sources);
+            (threads.run.take(), threads.clock.take(), sources)
+        };
+        for source in sources {
+            source.join().map_err(|_| died("a source panicked"))?;
+        }
+        self.feed.drain();
+        (self.wake)();
+        if let Some(run) = run {
+            run.join()?;
+        }
+        if let Some(clock) = clock {
+            clock.join().map_err(|_| died("the clock panicked"))?;
+        }
+        Ok(())
+    }
+
+    fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn died(what: &str) -> EngineError {
+    EngineError::Worker(what.to_owned())
+}

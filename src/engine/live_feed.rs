@@ -1,0 +1,422 @@
+//! What a free worker does next in a live run: history and live inputs, side by side.
+//!
+//! Blocks of files that end and pieces that sources hand over flow in; tasks flow out, all of the
+//! epoch that is open. History and live inputs take turns, so neither starves the other. A table
+//! that says itself which rows stand (a primary key, dedup) takes its live records only after all
+//! of its history, since the later record wins: until then its live inputs wait, and with them
+//! their senders. An epoch takes so many blocks and no more; then workers wait for the clock.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Instant;
+
+use super::clock::now_ns;
+use super::feed::{FIRST_EPOCH, Feed, Task, Turn};
+use super::report::{InputCounts, InputKind, InputReport, InputState, RunState};
+use crate::delta::Time;
+use crate::source::live::{Inlet, Piece};
+use crate::source::{Block, Blocks, Next, OpenInput, Payload};
+
+/// How many blocks an epoch takes.
+const EPOCH_BLOCKS: usize = 256;
+/// Live blocks have numbers from here on: within an epoch they come after those of files.
+const FIRST_LIVE_BLOCK: u64 = 1 << 62;
+
+/// Tasks of a live run.
+pub(super) struct LiveFeed {
+    history: Option<Arc<Blocks>>,
+    history_inputs: Vec<HistoryInput>,
+    state: Mutex<State>,
+    clock: OnceLock<Thread>,
+}
+
+/// An input whose files end.
+struct HistoryInput {
+    input: Arc<OpenInput>,
+    counts: Arc<InputCounts>,
+}
+
+/// An input that goes on.
+pub(super) struct LiveSource {
+    /// What is read.
+    pub(super) input: Arc<OpenInput>,
+    /// Where its records come from.
+    pub(super) inlet: Inlet,
+    /// What came of them.
+    pub(super) counts: Arc<InputCounts>,
+    /// Whether a source has it or a program pushes it.
+    pub(super) kind: InputKind,
+    /// The history inputs that must have been read before, by position.
+    pub(super) waits_for: Vec<usize>,
+    /// Whether nothing more comes.
+    pub(super) ended: bool,
+}
+
+struct State {
+    epoch: Time,
+    /// Blocks that the open epoch holds.
+    held: usize,
+    /// When the open epoch took its first block.
+    held_since: Option<Instant>,
+    live_blocks: u64,
+    turns: u64,
+    sources: Vec<LiveSource>,
+    next_source: usize,
+    reading: Reading,
+    /// No more files are read.
+    stopping: bool,
+    /// Nothing more can come into any queue: once they are empty, the run ends.
+    draining: bool,
+    ended: bool,
+}
+
+/// How far the files are.
+struct Reading {
+    ended: bool,
+    next_ticket: u64,
+    /// Workers that hold a block which is not yet in an epoch, by ticket.
+    in_flight: BTreeSet<u64>,
+    /// By history input: all of its blocks were handed out to tickets before this one.
+    passed: Vec<Option<u64>>,
+}
+
+impl Reading {
+    /// Whether all blocks of a history input are in epochs.
+    fn is_read(&self, input: usize) -> bool {
+        let oldest = self.in_flight.first().copied().unwrap_or(u64::MAX);
+        self.passed[input].is_some_and(|ticket| ticket <= oldest)
+    }
+
+    /// Notes that all inputs before one have been handed out.
+    fn pass(&mut self, inputs: usize) {
+        let next = self.next_ticket;
+        for passed in &mut self.passed[..inputs] {
+            passed.get_or_insert(next);
+        }
+    }
+}
+
+/// What the clock goes by.
+pub(super) struct Mood {
+    /// Whether the open epoch has records.
+    pub(super) holds_records: bool,
+    /// Whether it takes no more.
+    pub(super) full: bool,
+    /// Whether files are still being read.
+    pub(super) catching_up: bool,
+    /// Whether the run is over.
+    pub(super) ended: bool,
+}
+
+impl LiveFeed {
+    /// A feed of files, if there are any; live inputs are added.
+    pub(super) fn new(history: Option<Arc<Blocks>>) -> Self {
+        let inputs = history.iter().flat_map(|blocks| blocks.inputs());
+        let history_inputs: Vec<HistoryInput> = inputs
+            .map(|input| HistoryInput {
+                input: Arc::new(input.clone()),
+                counts: Arc::default(),
+            })
+            .collect();
+        let reading = Reading {
+            ended: history.is_none(),
+            next_ticket: 0,
+            in_flight: BTreeSet::new(),
+            passed: vec![None; history_inputs.len()],
+        };
+        let state = State {
+            epoch: FIRST_EPOCH,
+            held: 0,
+            held_since: None,
+            live_blocks: 0,
+            turns: 0,
+            sources: Vec::new(),
+            next_source: 0,
+            reading,
+            stopping: false,
+            draining: false,
+            ended: false,
+        };
+        LiveFeed {
+            history,
+            history_inputs,
+            state: Mutex::new(state),
+            clock: OnceLock::new(),
+        }
+    }
+
+    /// Says which thread is to be woken when the first records of an epoch come.
+    pub(super) fn set_clock(&self, clock: Thread) {
+        let _is_set_once = self.clock.set(clock);
+    }
+
+    /// Adds an input that goes on.
+    pub(super) fn add(&self, source: LiveSource) {
+        self.state().sources.push(source);
+    }
+
+    /// The positions of the history inputs of a table.
+    pub(super) fn history_of(&self, table: &str) -> Vec<usize> {
+        let inputs = self.history_inputs.iter().enumerate();
+        let of_table = inputs.filter(|(_, h)| h.input.spec.table == table);
+        of_table.map(|(position, _)| position).collect()
+    }
+
+    /// Opens the next epoch, which is that of a time or the next one after what was open; the one
+    /// that is closed.
+    pub(super) fn close_epoch(&self, now: Time) -> Time {
+        let mut state = self.state();
+        let closed = state.epoch;
+        state.epoch = now.max(closed + 1);
+        state.held = 0;
+        state.held_since = None;
+        closed
+    }
+
+    /// Reads no more files; sources have no more say.
+    pub(super) fn stop_reading(&self) {
+        let mut state = self.state();
+        state.stopping = true;
+        state.sources.iter().for_each(|source| source.inlet.close());
+    }
+
+    /// Ends once what waits has been taken. Nobody may hand over anything any more.
+    pub(super) fn drain(&self) {
+        self.state().draining = true;
+        self.wake_clock();
+    }
+
+    pub(super) fn mood(&self) -> Mood {
+        let state = self.state();
+        Mood {
+            holds_records: state.held > 0,
+            full: state.held >= EPOCH_BLOCKS,
+            catching_up: !state.reading.ended,
+            ended: state.ended,
+        }
+    }
+
+    /// The epoch that is open, what the run is at, and for how long the epoch has held records, in
+    /// milliseconds.
+    pub(super) fn progress(&self) -> (Time, RunState, u64) {
+        let state = self.state();
+        let run = match (state.stopping, state.reading.ended) {
+            (true, _) => RunState::Stopping,
+            (_, true) => RunState::Live,
+            _ => RunState::CatchingUp,
+        };
+        let held = state
+            .held_since
+            .map_or(0, |since| since.elapsed().as_millis());
+        (state.epoch, run, u64::try_from(held).unwrap_or(u64::MAX))
+    }
+
+    /// How all inputs are.
+    pub(super) fn inputs(&self) -> Vec<InputReport> {
+        let state = self.state();
+        let history = self.history_inputs.iter().enumerate().map(|(at, history)| {
+            let is_over = state.reading.ended || state.stopping || state.reading.is_read(at);
+            InputReport {
+                table: history.input.spec.table.clone(),
+                location: history.input.spec.location.clone(),
+                kind: InputKind::History,
+                state: if is_over {
+                    InputState::Ended
+                } else {
+                    InputState::Reading
+                },
+                counts: Arc::clone(&history.counts),
+                waiting: 0,
+                source: None,
+            }
+        });
+        let live = state.sources.iter().map(|source| InputReport {
+            table: source.input.spec.table.clone(),
+            location: source.input.spec.location.clone(),
+            kind: source.kind,
+            state: match (source.ended, state.is_open(source)) {
+                (true, _) => InputState::Ended,
+                (false, true) => InputState::Reading,
+                (false, false) => InputState::Waiting,
+            },
+            counts: Arc::clone(&source.counts),
+            waiting: source.inlet.waiting(),
+            source: Some(Arc::clone(source.inlet.status())),
+        });
+        history.chain(live).collect()
+    }
+
+    /// The next block of the files, put into the epoch that is open when it has been read.
+    fn next_of_history(&self, ticket: u64) -> Option<Turn> {
+        let history = self.history.as_ref()?;
+        let next = history.next();
+        let mut state = self.state();
+        state.reading.in_flight.remove(&ticket);
+        match next {
+            Next::Block(block) => {
+                state.reading.pass(block.input);
+                let HistoryInput { input, counts } = &self.history_inputs[block.input];
+                let task = Task::Block {
+                    input: Arc::clone(input),
+                    block,
+                    counts: Some(Arc::clone(counts)),
+                    receipt: None,
+                };
+                Some(self.in_epoch(&mut state, task))
+            }
+            Next::Broken {
+                input,
+                file,
+                offset,
+                reason,
+                ..
+            } => {
+                state.reading.pass(input);
+                let input = Arc::clone(&self.history_inputs[input].input);
+                let task = Task::Broken {
+                    input,
+                    file,
+                    offset,
+                    reason,
+                };
+                Some(self.in_epoch(&mut state, task))
+            }
+            Next::Wait => None,
+            Next::End => {
+                let all = self.history_inputs.len();
+                state.reading.pass(all);
+                state.reading.ended = true;
+                None
+            }
+        }
+    }
+
+    fn in_epoch(&self, state: &mut State, task: Task) -> Turn {
+        state.held += 1;
+        if state.held == 1 {
+            state.held_since = Some(Instant::now());
+            self.wake_clock();
+        }
+        Turn::Task(state.epoch, task)
+    }
+
+    fn wake_clock(&self) {
+        if let Some(clock) = self.clock.get() {
+            clock.unpark();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether a live input's records may be taken.
+    fn is_open(&self, source: &LiveSource) -> bool {
+        self.stopping
+            || source
+                .waits_for
+                .iter()
+                .all(|input| self.reading.is_read(*input))
+    }
+
+    /// The next piece of the live inputs, which take turns.
+    fn take_live(&mut self) -> Option<Task> {
+        for _ in 0..self.sources.len() {
+            let at = self.next_source % self.sources.len();
+            self.next_source = at + 1;
+            let source = &self.sources[at];
+            if source.ended || !self.is_open(source) {
+                continue;
+            }
+            match source.inlet.try_next() {
+                Ok(Some(piece)) => {
+                    let number = FIRST_LIVE_BLOCK + self.live_blocks;
+                    self.live_blocks += 1;
+                    return Some(of_piece(source, piece, number));
+                }
+                Ok(None) => {}
+                Err(_closed) => self.sources[at].ended = true,
+            }
+        }
+        None
+    }
+}
+
+fn of_piece(source: &LiveSource, piece: Piece, number: u64) -> Task {
+    let block = Block {
+        input: 0,
+        file: piece.name,
+        offset: piece.start,
+        number,
+        bytes: piece.text.len() as u64,
+        header: piece.header,
+        too_long: piece.too_long,
+        read_time: Some(now_ns()),
+        payload: Payload::Text(piece.text),
+    };
+    Task::Block {
+        input: Arc::clone(&source.input),
+        block,
+        counts: Some(Arc::clone(&source.counts)),
+        receipt: piece.receipt,
+    }
+}
+
+impl Feed for LiveFeed {
+    fn next(&self) -> Turn {
+        let ticket = {
+            let mut state = self.state();
+            if state.ended {
+                return Turn::End;
+            }
+            if state.held >= EPOCH_BLOCKS {
+                return Turn::Wait(state.epoch);
+            }
+            state.turns += 1;
+            let reads_files = !state.reading.ended && !state.stopping;
+            let files_first = reads_files && state.turns.is_multiple_of(2);
+            if !files_first && let Some(task) = state.take_live() {
+                return self.in_epoch(&mut state, task);
+            }
+            if !reads_files {
+                if state.draining && state.reading.in_flight.is_empty() {
+                    state.ended = true;
+                    self.wake_clock();
+                    return Turn::End;
+                }
+                return Turn::Wait(state.epoch);
+            }
+            let ticket = state.reading.next_ticket;
+            state.reading.next_ticket += 1;
+            state.reading.in_flight.insert(ticket);
+            ticket
+        };
+        // Outside the lock: reading a file takes its time.
+        if let Some(turn) = self.next_of_history(ticket) {
+            return turn;
+        }
+        let mut state = self.state();
+        match state.take_live() {
+            Some(task) => self.in_epoch(&mut state, task),
+            None => Turn::Wait(state.epoch),
+        }
+    }
+
+    fn recycle(&self, block: Block) {
+        if let Some(history) = self
+            .history
+            .as_ref()
+            .filter(|_| block.number < FIRST_LIVE_BLOCK)
+        {
+            history.recycle(block);
+        }
+    }
+
+    fn most_ahead(&self) -> Time {
+        // The clock sees to it that at most two epochs are on their way.
+        Time::MAX
+    }
+}
