@@ -12,4 +12,5 @@ pub mod plan;
 pub mod render;
 pub mod row;
 pub mod script;
+pub mod serve;
 pub mod source;

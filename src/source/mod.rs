@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use blocks::{Blocks, Next};
-pub use csv::csv_header;
+pub use csv::{csv_header, csv_record_end};
 pub use error::{SourceError, SourceErrors};
 
 /// The longest record that is read, in bytes.
