@@ -13,3 +13,4 @@ pub mod render;
 pub mod row;
 pub mod script;
 pub mod source;
+pub mod wiring;
