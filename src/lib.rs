@@ -14,3 +14,4 @@ pub mod row;
 pub mod script;
 pub mod serve;
 pub mod source;
+pub mod wiring;

@@ -100,9 +100,7 @@ pub fn read_list(path: &Path) -> Result<Vec<InputSpec>, Error> {
             source,
         };
         let mut spec = InputSpec::parse(line).map_err(wrong)?;
-        if spec.location != "-" {
-            spec.location = folder.join(&spec.location).to_string_lossy().into_owned();
-        }
+        spec.relative_to(folder);
         specs.push(spec);
     }
     Ok(specs)
