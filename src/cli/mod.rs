@@ -22,6 +22,7 @@ mod program;
 mod progress;
 mod rejects;
 mod replay;
+mod run;
 mod samples;
 pub mod table;
 mod timestamp;
@@ -34,6 +35,7 @@ Examples:
   tillrace                                     the samples through the dataflows that come along
   tillrace replay shop.sql --input orders=orders.jsonl
   tillrace replay dataflows --inputs data/samples/tillrace.inputs --view sales_by_category
+  tillrace run shop.sql -i orders=tail:orders.jsonl   live, with a page at 127.0.0.1:7717
   tillrace check shop.sql                      what is wrong with a script, and what it will keep
   tillrace generate --events 1000000 --out traffic
 
@@ -54,6 +56,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::Arguments),
+    Run(run::Arguments),
     Check(check::Arguments),
     Explain(explain::Arguments),
     Verify(verify::Arguments),
@@ -70,6 +73,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
     let outcome = match cli.command {
         None => samples::run(),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
+        Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
