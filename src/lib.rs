@@ -9,6 +9,7 @@ pub mod delta;
 pub mod engine;
 pub mod oracle;
 pub mod plan;
+pub mod present;
 pub mod render;
 pub mod row;
 pub mod script;

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub mod cell;
 mod check;
 mod completions;
 mod error;
@@ -24,11 +23,12 @@ mod rejects;
 mod replay;
 mod run;
 mod samples;
-pub mod table;
 mod timestamp;
 mod verify;
 
 pub use error::Error;
+
+use crate::present::count;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,19 +86,6 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         }
         outcome => outcome,
     }
-}
-
-/// A number with its thousands set apart: `1,234,567`.
-fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// `1 row`, `2 rows`.

@@ -21,6 +21,7 @@ use super::{Error, count, counted, inputs, rejects, timestamp};
 use crate::catalog::Snapshot;
 use crate::engine::{self, Config, Progress, memory};
 use crate::plan::Plan;
+use crate::present::whole_file;
 use crate::source::{Blocks, InputSpec, OpenOptions};
 
 const EXAMPLES: &str = "\
@@ -305,5 +306,5 @@ fn create_folder(folder: &Path) -> Result<(), Error> {
         source,
     };
     fs::create_dir_all(folder).map_err(failed)?;
-    output::check_writable(folder).map_err(failed)
+    whole_file::check_writable(folder).map_err(failed)
 }
