@@ -14,5 +14,6 @@ pub mod render;
 pub mod row;
 pub mod script;
 pub mod serve;
+pub mod sink;
 pub mod source;
 pub mod wiring;

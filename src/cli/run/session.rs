@@ -3,25 +3,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::settings::Settings;
+use crate::cli::error::chain;
 use crate::cli::{Error, counted};
 use crate::engine::{InputKind, Live, Report, RunState, Wiring};
 use crate::serve::Server;
-use crate::sink::{RunningSink, Sink, SinkSpec};
+use crate::sink::{RunningSink, Sink, SinkError};
 use crate::source::live::{self, LiveInput, LiveOptions};
 use crate::source::{Blocks, InputSpec, OpenOptions, SourceErrors};
-
-/// How long sinks may take at the end to hand out what is left.
-const SINK_GRACE: Duration = Duration::from_secs(10);
 
 /// A run that goes on.
 pub struct Session {
     live: Arc<Live>,
     server: Option<Server>,
     is_tls: bool,
-    sinks: Vec<(SinkSpec, RunningSink)>,
+    /// Sinks, as they were named.
+    sinks: Vec<(String, RunningSink)>,
     /// The live inputs that run, as they were named.
     inputs: Vec<InputSpec>,
     history: Vec<InputSpec>,
@@ -43,6 +42,12 @@ impl Session {
             .cloned()
             .partition(|spec| live::is_live(&spec.location));
         let wiring = open(&history, &inputs, &options)?;
+        let views = || settings.plan.outputs.iter();
+        let sinks = settings.sinks.iter().map(|(text, spec)| {
+            let opened = Sink::open(spec.clone(), views());
+            Ok((text.clone(), opened?))
+        });
+        let sinks = sinks.collect::<Result<Vec<_>, SinkError>>()?;
         let config = settings.config.clone();
         let live = Live::start(Arc::clone(&settings.plan), config, wiring)?;
         let mut session = Session {
@@ -55,20 +60,15 @@ impl Session {
             options,
             started,
         };
-        for spec in &settings.sinks {
-            session.add_sink(spec)?;
+        for (text, sink) in sinks {
+            let running = sink.start(Arc::clone(session.live.catalog()))?;
+            session.sinks.push((text, running));
         }
         if let Some(config) = settings.serve.clone() {
             session.is_tls = config.tls.is_some();
             session.server = Some(Server::start(config, Arc::clone(&session.live))?);
         }
         Ok(session)
-    }
-
-    fn add_sink(&mut self, spec: &SinkSpec) -> Result<(), Error> {
-        let sink = Sink::start(spec.clone(), Arc::clone(self.live.catalog()))?;
-        self.sinks.push((spec.clone(), sink));
-        Ok(())
     }
 
     /// The engine.
@@ -104,8 +104,8 @@ impl Session {
             };
             eprintln!("  {kind:<8} {}={}", input.table, input.location);
         }
-        for (spec, _) in &self.sinks {
-            eprintln!("  sink     {}", spec.name());
+        for (sink, _) in &self.sinks {
+            eprintln!("  sink     {sink}");
         }
         match self.page() {
             Some(page) => eprintln!("  page     {page}"),
@@ -138,18 +138,26 @@ impl Session {
                 self.connect(spec);
             }
         }
-        let (kept, gone) = std::mem::take(&mut self.sinks)
-            .into_iter()
-            .partition::<Vec<_>, _>(|(spec, _)| settings.sinks.contains(spec));
+        self.rewire_sinks(settings);
+    }
+
+    fn rewire_sinks(&mut self, settings: &Settings) {
+        let stays = |text: &String| settings.sinks.iter().any(|(other, _)| other == text);
+        let running = std::mem::take(&mut self.sinks);
+        let (kept, gone): (Vec<_>, Vec<_>) = running.into_iter().partition(|(text, _)| stays(text));
         self.sinks = kept;
         gone.into_iter()
-            .for_each(|(_, sink)| drop(sink.stop(SINK_GRACE)));
-        for spec in &settings.sinks {
-            if self.sinks.iter().all(|(running, _)| running != spec)
-                && let Err(error) = self.add_sink(spec)
-            {
-                let error = crate::cli::error::chain(&error);
-                tracing::error!(sink = %spec.name(), %error, "a sink does not start");
+            .for_each(|(text, sink)| end_sink(&text, sink));
+        for (text, spec) in &settings.sinks {
+            if self.sinks.iter().any(|(running, _)| running == text) {
+                continue;
+            }
+            let opened = Sink::open(spec.clone(), self.live.plan().outputs.iter());
+            match opened.and_then(|sink| sink.start(Arc::clone(self.live.catalog()))) {
+                Ok(running) => self.sinks.push((text.clone(), running)),
+                Err(error) => {
+                    tracing::error!(sink = %text, error = %chain(&error), "a sink does not start");
+                }
             }
         }
     }
@@ -181,12 +189,10 @@ impl Session {
             server.stop();
         }
         self.live.stop()?;
-        for (spec, sink) in std::mem::take(&mut self.sinks) {
-            if let Err(error) = sink.stop(SINK_GRACE) {
-                let error = crate::cli::error::chain(&error);
-                tracing::error!(sink = %spec.name(), %error, "a sink is left behind");
-            }
-        }
+        let sinks = std::mem::take(&mut self.sinks);
+        sinks
+            .into_iter()
+            .for_each(|(text, sink)| end_sink(&text, sink));
         Ok(())
     }
 
@@ -205,6 +211,13 @@ impl Session {
             counted(report.epochs, "epoch"),
             report.published_epoch,
         );
+    }
+}
+
+/// Ends a sink; it hands out first what is left.
+fn end_sink(text: &str, sink: RunningSink) {
+    if let Err(error) = sink.stop() {
+        tracing::error!(sink = %text, error = %chain(&error), "a sink has not handed out all");
     }
 }
 

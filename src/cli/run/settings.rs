@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Arguments, DEFAULT_LISTEN, EngineArguments, ServerArguments};
+use crate::cli::error::chain;
 use crate::cli::program::{self, DEFAULT_SCRIPTS};
 use crate::cli::{Error, inputs, replay};
 use crate::engine::{Config, LiveConfig, Ticks};
 use crate::plan::Plan;
-use crate::script::{self, Fault, Faults, Origin, Sources, near};
+use crate::script::{self, Fault, Faults, Origin, Sources};
 use crate::serve::{ServeConfig, TlsFiles, Token};
 use crate::sink::SinkSpec;
 use crate::source::InputSpec;
@@ -25,8 +26,8 @@ pub struct Settings {
     pub config: LiveConfig,
     /// What is read, in order.
     pub inputs: Vec<InputSpec>,
-    /// Where answers go.
-    pub sinks: Vec<SinkSpec>,
+    /// Where answers go: as it was said, and what it means.
+    pub sinks: Vec<(String, SinkSpec)>,
     /// Where they are served, if anywhere.
     pub serve: Option<ServeConfig>,
 }
@@ -57,9 +58,7 @@ impl Settings {
         inputs::check_tables(&mut named, &plan.script)?;
         inputs.extend(named);
         for text in &arguments.sink {
-            let sink = SinkSpec::parse(text)?;
-            check_views(&sink, &plan).map_err(|(name, near)| Error::UnknownView { name, near })?;
-            sinks.push(sink);
+            sinks.push((text.clone(), SinkSpec::parse(text)?));
         }
         Ok(Settings {
             config: live_config(&arguments.engine, &wiring),
@@ -93,34 +92,27 @@ fn read_wires(
     file: &Path,
     wiring: &Wiring,
     plan: &Plan,
-) -> Result<(Vec<InputSpec>, Vec<SinkSpec>), Error> {
+) -> Result<(Vec<InputSpec>, Vec<(String, SinkSpec)>), Error> {
     let mut faults: Vec<Fault> = Vec::new();
     let mut inputs = Vec::new();
     for Wire { text, origin } in &wiring.inputs {
         let mut spec = match InputSpec::parse(text) {
             Ok(spec) => vec![spec],
             Err(error) => {
-                faults.push(fault(origin, error.to_string(), None));
+                faults.push(fault(origin, error.to_string()));
                 continue;
             }
         };
         match inputs::check_tables(&mut spec, &plan.script) {
             Ok(()) => inputs.append(&mut spec),
-            Err(error) => faults.push(fault(origin, error.to_string(), None)),
+            Err(error) => faults.push(fault(origin, error.to_string())),
         }
     }
     let mut sinks = Vec::new();
     for Wire { text, origin } in &wiring.sinks {
         match SinkSpec::parse(text) {
-            Ok(sink) => match check_views(&sink, plan) {
-                Ok(()) => sinks.push(sink),
-                Err((name, near)) => {
-                    let message = format!("there is no view \"{name}\"");
-                    let help = near.map(|near| format!("did you mean \"{near}\"?"));
-                    faults.push(fault(origin, message, help));
-                }
-            },
-            Err(error) => faults.push(fault(origin, crate::cli::error::chain(&error), None)),
+            Ok(sink) => sinks.push((text.clone(), sink)),
+            Err(error) => faults.push(fault(origin, chain(&error))),
         }
     }
     if faults.is_empty() {
@@ -132,25 +124,13 @@ fn read_wires(
     Err(Faults::new(faults, Arc::new(sources)).into())
 }
 
-fn fault(origin: &Origin, message: String, help: Option<String>) -> Fault {
+fn fault(origin: &Origin, message: String) -> Fault {
     Fault {
         origin: origin.clone(),
         length: 1,
         message,
-        help,
+        help: None,
     }
-}
-
-/// Whether there are the views that a sink follows; otherwise the one that there is not, and one
-/// with a name like it.
-fn check_views(sink: &SinkSpec, plan: &Plan) -> Result<(), (String, Option<String>)> {
-    let known = || plan.outputs.iter().map(|output| output.view.name.as_str());
-    for view in &sink.views {
-        if !known().any(|name| name == view) {
-            return Err((view.clone(), near(view, known())));
-        }
-    }
-    Ok(())
 }
 
 /// How the engine runs.
