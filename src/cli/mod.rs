@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 mod check;
 mod completions;
+mod demo;
 mod error;
 mod explain;
 mod generate;
@@ -36,6 +37,7 @@ Examples:
   tillrace replay shop.sql --input orders=orders.jsonl
   tillrace replay dataflows --inputs data/samples/tillrace.inputs --view sales_by_category
   tillrace run shop.sql -i orders=tail:orders.jsonl   live, with a page at 127.0.0.1:7717
+  tillrace demo                                a made-up shop, live, in the browser
   tillrace check shop.sql                      what is wrong with a script, and what it will keep
   tillrace generate --events 1000000 --out traffic
 
@@ -57,6 +59,7 @@ pub struct Cli {
 enum Command {
     Replay(replay::Arguments),
     Run(run::Arguments),
+    Demo(demo::Arguments),
     Check(check::Arguments),
     Explain(explain::Arguments),
     Verify(verify::Arguments),
@@ -74,6 +77,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         None => samples::run(),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
         Some(Command::Run(arguments)) => run::run(&arguments),
+        Some(Command::Demo(arguments)) => demo::run(&arguments),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),

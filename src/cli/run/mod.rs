@@ -5,7 +5,7 @@
 //! inputs, the sinks and the ports is found before anything runs.
 
 mod session;
-mod settings;
+pub(super) mod settings;
 mod signals;
 mod status_line;
 
@@ -23,7 +23,8 @@ use super::inputs;
 use crate::wiring::parse_bytes;
 pub(super) use session::Session;
 pub(super) use settings::Settings;
-use signals::{Signal, Signals};
+use signals::Signal;
+pub(super) use signals::Signals;
 use status_line::StatusLine;
 
 const EXAMPLES: &str = "\
