@@ -13,5 +13,6 @@ pub mod present;
 pub mod render;
 pub mod row;
 pub mod script;
+pub mod sink;
 pub mod source;
 pub mod wiring;
