@@ -85,8 +85,8 @@ impl Ingested {
     post, path = "/ingest/{table}", tag = "ingest",
     params(
         ("table" = String, Path, description = "The table"),
-        ("wait" = Option<super::openapi::Wait>, Query, description = "What to wait for: `published` (if not given) or `taken`"),
-        ("Content-Encoding" = Option<super::openapi::Encoding>, Header, description = "How the body is packed"),
+        ("wait" = Option<Wait>, Query, description = "What to wait for: `published` (if not given) or `taken`"),
+        ("Content-Encoding" = Option<Packing>, Header, description = "How the body is packed"),
     ),
     request_body(description = "The records", content(
         (Object = "application/json"),
@@ -113,7 +113,7 @@ pub(super) async fn ingest(
 ) -> Result<Json<Ingested>, Problem> {
     let table = path(table)?;
     check_table(&app, &table)?;
-    let waits = waits_for_epoch(&query(pairs)?)?;
+    let wait = wait(&query(pairs)?)?;
     let records = records(&headers)?;
     let packing = packing(&headers)?;
     if app.is_closing() {
@@ -162,7 +162,7 @@ pub(super) async fn ingest(
         let problem = problem.with("accepted", ingested.accepted);
         return Err(problem.with("rejected", ingested.rejected));
     }
-    if let Some(epoch) = ingested.epoch.filter(|_| waits) {
+    if let Some(epoch) = ingested.epoch.filter(|_| wait == Wait::Published) {
         let mut published = app.live.catalog().subscribe();
         let over = published.wait_for(|published| *published >= epoch).await;
         over.map_err(|error| Problem::internal("the engine has stopped", &error))?;
@@ -180,12 +180,22 @@ fn check_table(app: &App, table: &str) -> Result<(), Problem> {
     Err(Problem::unknown("unknown_table", "table", table, near))
 }
 
-fn waits_for_epoch(pairs: &[(String, String)]) -> Result<bool, Problem> {
-    let mut waits = true;
+/// What a client waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(super) enum Wait {
+    /// Every view has the events.
+    Published,
+    /// The engine has the events.
+    Taken,
+}
+
+fn wait(pairs: &[(String, String)]) -> Result<Wait, Problem> {
+    let mut wait = Wait::Published;
     for (name, value) in pairs {
-        waits = match (name.as_str(), value.as_str()) {
-            ("wait", "taken") => false,
-            ("wait", "published") => true,
+        wait = match (name.as_str(), value.as_str()) {
+            ("wait", "taken") => Wait::Taken,
+            ("wait", "published") => Wait::Published,
             ("wait", _) => {
                 let message = "wait is `taken` or `published`";
                 return Err(Problem::bad("bad_wait", message));
@@ -196,7 +206,7 @@ fn waits_for_epoch(pairs: &[(String, String)]) -> Result<bool, Problem> {
             }
         };
     }
-    Ok(waits)
+    Ok(wait)
 }
 
 fn outlet(app: &App, table: &str, format: &Format) -> Result<Outlet, Problem> {
@@ -283,10 +293,15 @@ fn records(headers: &HeaderMap) -> Result<Records, Problem> {
 }
 
 /// How a body is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Packing {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(super) enum Packing {
+    /// Not at all.
+    #[schema(rename = "identity")]
     None,
+    /// RFC 1952.
     Gzip,
+    /// RFC 8878.
     Zstd,
 }
 

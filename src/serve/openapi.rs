@@ -7,6 +7,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::formats::Form;
+use super::ingest::{Packing, Wait};
 use super::sql::AnswerColumn;
 use super::{changes, graph, ingest, metrics, sql, status, views};
 
@@ -52,26 +53,6 @@ pub(super) struct SqlAnswer {
     rows: Vec<Map<String, Value>>,
 }
 
-/// What the pusher of events waits for.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Wait {
-    /// Every view has the events.
-    Published,
-    /// The engine has the events.
-    Taken,
-}
-
-/// How a body is packed.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Encoding {
-    /// RFC 1952.
-    Gzip,
-    /// RFC 8878.
-    Zstd,
-}
-
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -91,7 +72,7 @@ pub(super) enum Encoding {
         status::readyz,
         metrics::metrics,
     ),
-    components(schemas(Form, Wait, Encoding)),
+    components(schemas(Form, Wait, Packing)),
     modifiers(&Bearer),
     tags(
         (name = "views", description = "What views answer, and how that changes"),
