@@ -20,13 +20,15 @@ export function movable(frame, content) {
     apply();
   }
 
-  /** Shows all of it, but not smaller than can be read: then its left end. */
-  function fit(next, readable = 0.5) {
+  /** Shows all of it, but not smaller than `readable`: then its left end, at the height of the `nodes` there. */
+  function fit(next, readable = 0, nodes = []) {
     size = next ?? size;
     const whole = Math.min(frame.clientWidth / size.width, frame.clientHeight / size.height, 1);
     at.scale = Math.max(whole, readable);
     at.x = size.width * at.scale <= frame.clientWidth ? (frame.clientWidth - size.width * at.scale) / 2 : 0;
-    at.y = (frame.clientHeight - size.height * at.scale) / 2;
+    const left = nodes.filter(({ x }) => x * at.scale < frame.clientWidth / 2).map(({ y }) => y);
+    const middle = left.length && size.height * at.scale > frame.clientHeight ? left.reduce((sum, y) => sum + y, 0) / left.length : size.height / 2;
+    at.y = frame.clientHeight / 2 - middle * at.scale;
     apply();
   }
 

@@ -36,7 +36,7 @@ export function choose(view) {
     columns,
     measures,
     splits: texts.filter((column) => SPLITS.test(column.name) && column !== x),
-    labels: texts.filter((column) => !SPLITS.test(column.name) && column !== x),
+    labels: texts.filter((column) => kindOf(column.type) === "text" && !SPLITS.test(column.name) && column !== x),
     texts,
     times,
     compared: measures.find((column) => column !== y && COMPARED.test(column.name)),
@@ -91,6 +91,8 @@ function kindOfPanel(view, options, plan) {
 /** The order of a table that states none: [{column, descending}]. What is new or large comes first. */
 function orderOf(view, plan) {
   if (view.order?.length) return view.order;
+  if (plan.kind === "bar") return [{ column: plan.y.name, descending: true }];
+  if (["line", "stacked"].includes(plan.kind)) return [{ column: plan.x.name, descending: true }];
   const place = plan.columns.find((column) => PLACE.test(column.name));
   if (place) return [...plan.texts.slice(0, 1), place].map((column) => ({ column: column.name, descending: false }));
   const time = plan.times.find((column) => RECENT.test(column.name)) ?? plan.times[0];

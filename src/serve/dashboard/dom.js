@@ -41,6 +41,9 @@ function append(element, children) {
   }
 }
 
+/** A comment of a script: what stands between backticks is code. */
+export const prose = (text) => (text ?? "").split(/`([^`]+)`/).map((part, place) => (place % 2 ? h("code", part) : part));
+
 /** Replaces all children. */
 export function put(element, ...children) {
   element.replaceChildren();
@@ -55,10 +58,14 @@ export function say(element, text) {
   return true;
 }
 
-/** Lets an element light up for a moment, from the start even if it is still lit. */
+const FLASH_MS = 1400;
+const lit = new WeakMap();
+
+/** Lets an element light up for a moment. One that is still lit is left alone, so that what changes all the time does not flicker. */
 export function flash(element) {
-  if (!element || document.hidden) return;
-  element.classList.remove("flash");
-  void element.getBoundingClientRect();
+  const now = performance.now();
+  if (document.hidden || now - (lit.get(element) ?? -FLASH_MS) < FLASH_MS) return;
+  lit.set(element, now);
   element.classList.add("flash");
+  setTimeout(() => element.classList.remove("flash"), FLASH_MS);
 }

@@ -1,8 +1,17 @@
 // The graph of operators, told apart from how it is drawn: what leads to a view, and what may be left out of sight.
 
-/** The nodes of which `views` are made, by following inputs backwards from those that name the view as theirs. */
+/** The nodes of which `view` is made: those that name it, and all that they read. */
 export function leadingTo(nodes, view) {
-  return nodes.filter((node) => (node.views ?? []).includes(view));
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const found = new Set();
+  const next = nodes.filter((node) => (node.views ?? []).includes(view));
+  while (next.length) {
+    const node = next.pop();
+    if (!node || found.has(node)) continue;
+    found.add(node);
+    for (const id of node.inputs ?? []) next.push(byId.get(id));
+  }
+  return nodes.filter((node) => found.has(node));
 }
 
 /**

@@ -4,6 +4,7 @@
 import { words } from "./format.js";
 
 const FILLERS = new Set(["by", "and", "of", "in", "the", "per", "at", "to", "for", "not", "without", "against", "over"]);
+const SMALL = 3;
 // Words of time and measure are in many names but are no subject.
 const MEASURES = /^(day|hour|minute|week|month|user|product|store|channel|category|count|total|last|number|location|sale_time)s?$/;
 
@@ -48,28 +49,59 @@ function byName(views) {
     if (best) add(best, view);
     else alone.push(view);
   }
-  for (const view of alone) add(nearest(view, found) ?? "more", view);
+  const weights = rarity(views);
+  // A subject of one or two views is part of the one that reads the same tables, if there is one.
+  for (const [key, list] of [...found].filter(([, list]) => list.length < SMALL).reverse()) {
+    const near = nearest(list[0], [...found].filter(([other]) => other !== key), weights, 0.75);
+    if (!near) continue;
+    found.delete(key);
+    found.set(near, [...found.get(near), ...list]);
+  }
+  for (const view of alone) add(beside(view, views, found, weights) ?? "more", view);
   return [...found]
     .map(([key, list]) => ({ name: title(key, list), views: list }))
     .sort((a, b) => Number(a.name === "More") - Number(b.name === "More"));
 }
 
-/** The subject whose views read most of the same tables, if they have half of them in common. */
-function nearest(view, found) {
+/** How telling it is that a view reads a table: little, if nearly all views do. */
+function rarity(views) {
+  const counts = new Map();
+  for (const view of views) for (const table of view.tables ?? []) counts.set(table, (counts.get(table) ?? 0) + 1);
+  return new Map([...counts].map(([table, count]) => [table, Math.log(views.length / count) + 0.05]));
+}
+
+/** The subject with the view whose tables are most like those of `view`, if they are alike by `least`. */
+function nearest(view, subjects, weights, least) {
   let best = null;
-  let most = 0.5;
-  for (const [key, list] of found) {
+  let most = least;
+  for (const [key, list] of subjects) {
     for (const other of list) {
-      const share = overlap(view.tables ?? [], other.tables ?? []);
+      const share = likeness(view.tables ?? [], other.tables ?? [], weights);
       if (share > most) [best, most] = [key, share];
     }
   }
   return best;
 }
 
-function overlap(a, b) {
-  const both = a.filter((name) => b.includes(name)).length;
-  return both / (new Set([...a, ...b]).size || 1);
+/**
+ * The subject of the view before this one, if they read like tables: views come in the order of the script, which keeps together what
+ * belongs together. If they come by name, that says nothing, and the tables alone decide.
+ */
+function beside(view, views, found, weights) {
+  const byName = views.every((other, place) => place === 0 || views[place - 1].name <= other.name);
+  const subjects = [...found].filter(([key, list]) => key !== "more" && list.length >= SMALL);
+  if (byName) return nearest(view, subjects, weights, 0.5);
+  for (let place = views.indexOf(view) - 1; place >= 0; place -= 1) {
+    const subject = subjects.find(([, list]) => list.includes(views[place]));
+    if (subject) return nearest(view, [subject], weights, 0.2);
+  }
+  return null;
+}
+
+function likeness(a, b, weights) {
+  const weigh = (tables) => tables.reduce((sum, table) => sum + weights.get(table), 0);
+  const both = a.filter((table) => b.includes(table));
+  return weigh(both) / (weigh([...new Set([...a, ...b])]) || 1);
 }
 
 /** The subject as it is written in the views' names: `sale` is found in `sales_by_day`, so it is "Sales". */

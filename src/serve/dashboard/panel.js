@@ -20,7 +20,7 @@ export function draw(host, plan, view, settings) {
       return createGauge(host, plan);
     case "line":
     case "stacked":
-      return time(host, plan);
+      return time(host, plan, settings);
     case "bar":
     case "funnel":
       return bars(host, plan, settings);
@@ -35,6 +35,8 @@ export function draw(host, plan, view, settings) {
 
 export const titleOf = (view) => view.options?.title ?? words(view.name);
 
+/** Older than this is told in red: polled views are a few seconds old at worst. */
+const OLD_MS = 8000;
 /** A hidden panel keeps its stream for this long, so that scrolling back and forth costs nothing. */
 const LINGER_MS = 1500;
 
@@ -104,7 +106,7 @@ export function panel(view) {
     say(rows, `${exact(total)} ${total === 1 ? "row" : "rows"}`);
     if (!feed?.ready) return say(fresh, "");
     const age = engine.now() - publishedAt(feed);
-    fresh.classList.toggle("old", engine.away || age > 5000);
+    fresh.classList.toggle("old", engine.away || age > OLD_MS);
     return say(fresh, ago(age));
   }
 

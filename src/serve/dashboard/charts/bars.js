@@ -4,7 +4,7 @@ import { isShare, labelOf, sliceOf } from "../choose.js";
 import { flash, h, put, say } from "../dom.js";
 import { cell, exact, percent, toNumber } from "../format.js";
 
-const FEW = 12;
+const FEW = 10;
 const MANY = 60;
 
 export function create(host, plan, { full = false } = {}) {

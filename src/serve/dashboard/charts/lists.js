@@ -5,6 +5,10 @@ import { flash, h, put, say } from "../dom.js";
 import { cell, exact, isNumeric, kindOf, toNumber, words } from "../format.js";
 
 const SHOWN = 60;
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** A time without its year, as room is short: "24 Nov 23:46:14". */
+const moment = (text) => (text ? `${Number(text.slice(8, 10))} ${MONTHS[Number(text.slice(5, 7)) - 1]} ${text.slice(11, 19)}` : "");
 
 /** A table of the first rows; changed cells light up. */
 export function createTable(host, plan) {
@@ -30,9 +34,9 @@ export function createTable(host, plan) {
       if (body.children[place] !== line.element) body.insertBefore(line.element, body.children[place] ?? null);
       plan.columns.forEach((column, at) => {
         const text = cell(row[column.name], column.type);
-        const shownText = kindOf(column.type) === "time" ? text.replace(/\.\d+$/, "") : text;
+        const shownText = kindOf(column.type) === "time" ? moment(text) : text;
         const changed = say(line[at], shownText);
-        if (changed && text.length > 24) line[at].title = text;
+        if (changed && (text.length > 24 || shownText !== text)) line[at].title = text;
         if (changed && !first && !fresh) flash(line[at]);
       });
       if (fresh && !first) flash(line.element);

@@ -6,10 +6,10 @@ import { kindOf, toNumber, toSeconds } from "../format.js";
 const MAX_SERIES = 7;
 
 /**
- * {xs, series: [{label, values, compared}]}: xs ascending, in seconds or numbers; series by size, those beyond
+ * The last `most` points as {xs, series: [{label, values, compared}]}: xs ascending, in seconds or numbers; series by size, those beyond
  * MAX_SERIES added up as "others" where adding is right (stacked) and else left out and counted in `hidden`.
  */
-export function seriesOf(plan, rows, slice) {
+export function seriesOf(plan, rows, slice, most = Infinity) {
   const overTime = ["time", "date"].includes(kindOf(plan.x.type));
   const position = (row) => (overTime ? toSeconds(row[plan.x.name]) : toNumber(row[plan.x.name]));
   const byLabel = new Map();
@@ -29,7 +29,7 @@ export function seriesOf(plan, rows, slice) {
     }
     if (plan.compared) line.compared.set(x, toNumber(row[plan.compared.name]));
   }
-  const xs = [...places].sort((a, b) => a - b);
+  const xs = [...places].sort((a, b) => a - b).slice(-Math.min(most, places.size || 1));
   const lines = [...byLabel.values()].sort((a, b) => b.size - a.size || a.label.localeCompare(b.label));
   const { shown, hidden } = limit(lines, plan.kind === "stacked");
   const missing = plan.kind === "stacked" ? 0 : null;

@@ -6,6 +6,8 @@ import { exact, kindOf, percent, short } from "../format.js";
 import { seriesOf, stack } from "./series.js";
 
 const FEW_POINTS = 16;
+/** A panel has room for so many points; all are on the view's own page. */
+const PANEL_POINTS = 360;
 const DAY_S = 86400;
 
 /** The colours of series, from the theme. */
@@ -21,11 +23,12 @@ export const colours = () => {
   };
 };
 
-export function create(host, plan) {
+export function create(host, plan, { full = false } = {}) {
   const area = h("div.plot");
   const legend = h("div.legend");
   const tip = h("div.plot-tip", { hidden: true });
-  area.append(tip);
+  const note = h("p.none", { hidden: true });
+  area.append(tip, note);
   put(host, area, legend);
   let chart = null;
   let shape = "";
@@ -35,9 +38,18 @@ export function create(host, plan) {
   const write = (value) => (value === null || value === undefined ? "\u2013" : share ? percent(value) : exact(trim(value)));
 
   function update(rows, slice) {
-    const data = seriesOf(plan, rows, slice);
+    const data = seriesOf(plan, rows, slice, full ? Infinity : PANEL_POINTS);
     share = isShare(plan.y, rows);
     drawn = data;
+    if (data.series.every((line) => line.values.every((value) => value === null))) {
+      chart?.destroy();
+      chart = null;
+      note.hidden = false;
+      say(note, `Every ${plan.y.name} is empty`);
+      say(legend, "");
+      return;
+    }
+    note.hidden = true;
     const few = data.xs.length <= FEW_POINTS && data.series.length === 1;
     const next = JSON.stringify([few, slice, share, data.series.map((line) => line.label)]);
     const columns = [data.xs, ...(plan.kind === "stacked" ? stack(data.series, data.xs.length) : data.series.map((line) => line.values))];
@@ -76,7 +88,7 @@ export function create(host, plan) {
       width: Math.max(area.clientWidth, 50),
       height: Math.max(area.clientHeight, 50),
       tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-      padding: [10, 8, 0, 0],
+      padding: [10, 16, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { show: !bars }, drag: { x: false, y: false } },
       scales: {
@@ -85,7 +97,7 @@ export function create(host, plan) {
       },
       axes: [
         { ...axis, grid: { show: false }, space: 56, size: 26, ...(overTime ? { values: timeLabels(step), incrs: increments(step) } : {}) },
-        { ...axis, space: 30, size: (u, labels) => 14 + Math.max(...(labels ?? [""]).map((text) => (text ?? "").length)) * 6.4, values: (_, ticks) => ticks.map((tick) => (share ? percent(tick).replace(/\.0+(?=\u202f)/, "") : short(tick))) },
+        { ...axis, space: 30, ...(kindOf(plan.y.type) === "number" && /INT/i.test(plan.y.type) ? { incrs: WHOLE } : {}), size: (u, labels) => 14 + Math.max(...(labels ?? [""]).map((text) => (text ?? "").length)) * 6.4, values: (_, ticks) => ticks.map((tick) => (share ? percent(tick).replace(/\.0+(?=\u202f)/, "") : short(tick))) },
       ],
       series: [{}, ...data.series.map(line)],
       hooks: { setCursor: [showTip] },
@@ -152,6 +164,9 @@ export function create(host, plan) {
 
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 
+// Counts have no halves.
+const WHOLE = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
+
 const trim = (value) => (Number.isInteger(value) ? value : Number(value.toFixed(4)).toString());
 
 const lastOf = (values) => values.findLast((value) => value !== null) ?? null;
@@ -182,7 +197,7 @@ function rangeOfY(min, max) {
 
 /** Axis steps that are not finer than the data: no hours between days. */
 function increments(step) {
-  const all = [60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY_S, 2 * DAY_S, 7 * DAY_S, 14 * DAY_S, 30 * DAY_S, 91 * DAY_S, 365 * DAY_S];
+  const all = [60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY_S, 2 * DAY_S, 3 * DAY_S, 7 * DAY_S, 14 * DAY_S, 30 * DAY_S, 91 * DAY_S, 365 * DAY_S];
   return all.filter((increment) => increment >= Math.min(step, DAY_S));
 }
 

@@ -8,8 +8,10 @@ import { bytes, exact, short, span } from "../format.js";
 import { folded, leadingTo, related } from "../graph.js";
 
 const EVERY_MS = 2000;
-const WIDTH = 196;
+const WIDTH = 184;
 const HEIGHT = 62;
+/** No smaller than this at first, so that texts can be read. */
+const READABLE = 0.72;
 const PLUMBING = new Set(["Map", "Negate", "Unnest", "Constant"]);
 
 export function dataflow(host, _, query) {
@@ -110,15 +112,17 @@ export function dataflow(host, _, query) {
   function paint({ nodes, edges: lines, width, height }) {
     put(edges, lines.map(([from, to, points]) => svg("path", { d: curve(points), dataset: { from, to } })));
     drawn.clear();
+    const read = new Set(state.graph.edges.map(([from]) => from));
+    const ends = new Set(state.graph.nodes.map(({ id }) => id).filter((id) => !read.has(id)));
     put(
       boxes,
       state.graph.nodes.map((node) => {
-        const box = makeBox(node, nodes[node.id], () => choose(node.id));
+        const box = makeBox(node, nodes[node.id], ends.has(node.id), () => choose(node.id));
         drawn.set(node.id, box);
         return box.element;
       }),
     );
-    canvas.fit({ width, height }, innerWidth < 700 ? 0.6 : 0.45);
+    canvas.fit({ width, height }, READABLE, Object.values(nodes));
     figures();
     choose(state.chosen && drawn.has(state.chosen) ? state.chosen : null);
   }
@@ -210,10 +214,10 @@ export function dataflow(host, _, query) {
   };
 }
 
-function makeBox(node, { x, y }, act) {
+function makeBox(node, { x, y }, end, act) {
   const figures = svg("text.box-figures", { x: 12, y: 51 });
   const heat = svg("rect.box-heat", { y: HEIGHT - 3, height: 3, width: 0 });
-  const name = node.name || strip(node.detail, node.kind);
+  const name = node.name || (end && node.views?.length ? `\u2192 ${node.views.join(", ")}` : strip(node.detail));
   const element = svg(
     "g.box",
     { transform: `translate(${x - WIDTH / 2} ${y - HEIGHT / 2})`, tabindex: 0, role: "button", dataset: { kind: node.kind, id: node.id }, onclick: act, onkeydown: (event) => {
@@ -227,14 +231,14 @@ function makeBox(node, { x, y }, act) {
     svg("rect.box-kind", { width: 4, height: HEIGHT, rx: 2 }),
     heat,
     svg("text.box-kind-name", { x: 12, y: 17 }, node.kind),
-    svg("text.box-name", { x: 12, y: 34 }, clip(name, 28)),
+    svg("text.box-name", { x: 12, y: 34 }, clip(name, 26)),
     figures,
   );
   return { element, figures, heat };
 }
 
 /** What a node does without the words that its kind says already. */
-const strip = (text, kind) => (text ?? "").replace(new RegExp(`^${kind}\\s*(n\\d+)?:?\\s*`, "i"), "");
+const strip = (text) => (text ?? "").replace(/^\w+ (of )?(n\d+(, )?)*(on |by |: )?/, "");
 
 const clip = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}\u2026` : text);
 

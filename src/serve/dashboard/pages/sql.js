@@ -18,7 +18,7 @@ export function sql(host, _, query) {
   const run = h("button.primary", { type: "button", onclick: ask }, "Run");
   const told = h("span.quiet", { role: "status" });
   const answer = h("section.card.answer", { hidden: true });
-  const views = h("div.names");
+  const views = h("div.view-names");
   const past = h("div.past");
   let closed = false;
   put(

@@ -2,7 +2,7 @@
 
 import { ApiError, address, download, get, viewPath } from "../api.js";
 import { choose, partOf, slices } from "../choose.js";
-import { h, put, say } from "../dom.js";
+import { h, prose, put, say } from "../dom.js";
 import { engine, listen } from "../engine.js";
 import { ago, exact, words } from "../format.js";
 import { FOLLOWED_ROWS, open, publishedAt } from "../live.js";
@@ -50,7 +50,7 @@ function page(host, entry, query) {
   put(
     host,
     h("p.crumbs", h("a", { href: "#/" }, "Views"), " / ", h("code", entry.name)),
-    h("div.view-head", h("div", h("h1", titleOf(entry)), entry.comment && h("p.lead", entry.comment)), downloads(entry, table)),
+    h("div.view-head", h("div", h("h1", titleOf(entry)), entry.comment && h("p.lead", prose(entry.comment))), downloads(entry, table)),
     facts.element,
     drawn && h("section.card.chart", { dataset: { kind: plan.kind } }, tools, chart),
     table.element,
@@ -181,7 +181,7 @@ async function describe(host, entry) {
   const columns = h(
     "table.columns",
     h("thead", h("tr", ["Column", "Type", "Meaning"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", entry.columns.map((column) => h("tr", h("td", h("code", column.name)), h("td.quiet", column.type + (column.nullable ? "" : " NOT NULL")), h("td", column.comment ?? "")))),
+    h("tbody", entry.columns.map((column) => h("tr", h("td", h("code", column.name)), h("td.quiet", column.type + (column.nullable ? "" : " NOT NULL")), h("td", prose(column.comment))))),
   );
   const reads = entry.tables?.length ? h("p.quiet", "Reads ", entry.tables.map((table, at) => [at ? ", " : "", h("code", table)])) : null;
   put(host, h("div.card", h("h2", "Columns"), h("div.scroll", columns), reads));
