@@ -10,7 +10,15 @@ before(async () => {
 });
 after(() => chromium?.close());
 
-const PAGES = { home: "#/", view: "#/view/sales_by_hour", wide: "#/view/sales_totals", dataflow: "#/dataflow", inputs: "#/inputs", rejects: "#/rejects", sql: "#/sql" };
+const PAGES = {
+  home: "#/",
+  view: "#/view/sales_by_hour",
+  wide: "#/view/sales_totals",
+  dataflow: "#/dataflow",
+  inputs: "#/inputs",
+  rejects: "#/rejects",
+  sql: "#/sql",
+};
 
 for (const [name, hash] of Object.entries(PAGES)) {
   test(`on a phone nothing of ${name} is wider than the screen`, async () => {
@@ -55,7 +63,13 @@ test("everything is reached by keyboard", async () => {
   const names = new Set();
   for (let press = 0; press < 40; press += 1) {
     await page.keyboard.press("Tab");
-    names.add(await page.evaluate(() => document.activeElement.closest("nav, .panel, .subjects, #theme, input, .rejects")?.className || document.activeElement.tagName));
+    names.add(
+      await page.evaluate(
+        () =>
+          document.activeElement.closest("nav, .panel, .subjects, #theme, input, .rejects")?.className ||
+          document.activeElement.tagName,
+      ),
+    );
   }
   assert.ok(names.has("panel"), [...names].join());
   await page.locator(".panel h3 a").first().focus();
@@ -71,7 +85,15 @@ test("controls have names", async () => {
     await page.locator("main > *").first().waitFor();
     const nameless = await page.evaluate(() =>
       [...document.querySelectorAll("button, a, input, select, textarea")]
-        .filter((control) => !(control.getAttribute("aria-label") || control.textContent.trim() || control.closest("label")?.textContent.trim() || control.title))
+        .filter(
+          (control) =>
+            !(
+              control.getAttribute("aria-label") ||
+              control.textContent.trim() ||
+              control.closest("label")?.textContent.trim() ||
+              control.title
+            ),
+        )
         .map((control) => control.outerHTML.slice(0, 120)),
     );
     assert.deepEqual(nameless, [], hash);

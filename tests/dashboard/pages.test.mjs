@@ -13,9 +13,13 @@ after(() => chromium?.close());
 
 /** The texts of a column of the shown rows. */
 async function column(page, name) {
-  const at = await page.locator(".rows thead .names th").evaluateAll((heads, wanted) => heads.findIndex((head) => head.dataset.column === wanted), name);
+  const at = await page
+    .locator(".rows thead .names th")
+    .evaluateAll((heads, wanted) => heads.findIndex((head) => head.dataset.column === wanted), name);
   assert.ok(at >= 0, `no column ${name}`);
-  return page.locator(".rows tbody tr").evaluateAll((lines, place) => lines.map((line) => line.children[place].textContent), at);
+  return page
+    .locator(".rows tbody tr")
+    .evaluateAll((lines, place) => lines.map((line) => line.children[place].textContent), at);
 }
 
 const sorted = (values, sign) => values.every((value, at) => at === 0 || sign * (value - values[at - 1]) >= 0);
@@ -25,7 +29,11 @@ test("the search finds views by title, comment and column", async () => {
   await page.locator(".panel").first().waitFor();
   await page.keyboard.press("/");
   await page.keyboard.type("days_of_cover");
-  await eventually(async () => assert.deepEqual(await page.locator(".panel:visible").evaluateAll((all) => all.map((one) => one.dataset.view)), ["days_of_cover"]));
+  await eventually(async () =>
+    assert.deepEqual(await page.locator(".panel:visible").evaluateAll((all) => all.map((one) => one.dataset.view)), [
+      "days_of_cover",
+    ]),
+  );
   await page.locator("input[type=search]").fill("no such view anywhere");
   await eventually(async () => assert.equal(await page.locator(".panel:visible").count(), 0));
   await close(page);
@@ -37,8 +45,14 @@ test("a view's page shows its rows exactly, with comment, columns and SQL", asyn
   await eventually(async () => {
     const { total, rows } = await rest("views/sales_by_category?order=-net_sales&limit=5");
     assert.match(await page.locator(".row-tools").innerText(), new RegExp(`${exact(total)} rows`));
-    assert.deepEqual((await column(page, "net_sales")).slice(0, 5), rows.map((row) => exact(row.net_sales)));
-    assert.deepEqual((await column(page, "category")).slice(0, 5), rows.map((row) => row.category));
+    assert.deepEqual(
+      (await column(page, "net_sales")).slice(0, 5),
+      rows.map((row) => exact(row.net_sales)),
+    );
+    assert.deepEqual(
+      (await column(page, "category")).slice(0, 5),
+      rows.map((row) => row.category),
+    );
   });
   assert.equal(await page.locator("h1").innerText(), schema.options.title);
   assert.equal(await page.locator(".lead").innerText(), schema.comment.replaceAll("`", ""));
@@ -87,9 +101,14 @@ test("a long view is shown in pages", async () => {
 
 test("rows are downloaded as CSV", async () => {
   const page = await open(chromium, "#/view/sales_by_channel");
-  const [download] = await Promise.all([page.waitForEvent("download"), page.locator(".downloads a", { hasText: "CSV" }).click()]);
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.locator(".downloads a", { hasText: "CSV" }).click(),
+  ]);
   const { columns } = await rest("views/sales_by_channel/schema");
-  const lines = readFileSync(await download.path(), "utf8").trim().split(/\r?\n/);
+  const lines = readFileSync(await download.path(), "utf8")
+    .trim()
+    .split(/\r?\n/);
   assert.equal(lines[0], columns.map(({ name }) => name).join(","));
   assert.ok(lines.length > 1);
   await close(page);
@@ -149,13 +168,23 @@ test("rejects are counted in the head and shown with their reason and text", asy
 
 test("SQL is answered as a table, and a fault is underlined where it is", async () => {
   const page = await open(chromium, "#/sql", { expected: /400/ });
-  await page.getByLabel("SQL", { exact: true }).fill("SELECT channel, currency, net_sales\nFROM sales_by_channel\nWHERE currency = 'EUR'\nORDER BY net_sales DESC");
+  await page
+    .getByLabel("SQL", { exact: true })
+    .fill(
+      "SELECT channel, currency, net_sales\nFROM sales_by_channel\nWHERE currency = 'EUR'\nORDER BY net_sales DESC",
+    );
   await page.keyboard.press("Control+Enter");
   await eventually(async () => {
     const { rows } = await rest("views/sales_by_channel?currency=EUR&order=-net_sales");
-    const shown = await page.locator(".answer tbody tr").evaluateAll((lines) => lines.map((line) => [...line.children].map((cell) => cell.textContent)));
-    if (shown.length && shown[0][2] !== exact(rows[0].net_sales)) await page.getByRole("button", { name: "Run" }).click();
-    assert.deepEqual(shown, rows.map((row) => [row.channel, row.currency, exact(row.net_sales)]));
+    const shown = await page
+      .locator(".answer tbody tr")
+      .evaluateAll((lines) => lines.map((line) => [...line.children].map((cell) => cell.textContent)));
+    if (shown.length && shown[0][2] !== exact(rows[0].net_sales))
+      await page.getByRole("button", { name: "Run" }).click();
+    assert.deepEqual(
+      shown,
+      rows.map((row) => [row.channel, row.currency, exact(row.net_sales)]),
+    );
   });
   await shot(page, "sql");
   await page.getByLabel("SQL", { exact: true }).fill("SELECT categry\nFROM sales_by_category");
@@ -174,7 +203,11 @@ test("an engine with a token is asked with it", async () => {
       await fresh.route(new RegExp(`^${BASE}(status|views)(\\?|$)`), async (route) => {
         const headers = route.request().headers();
         if (headers.authorization === wanted) return route.fallback();
-        return route.fulfill({ status: 401, contentType: "application/json", body: '{"error":{"code":"unauthorized","message":"a token is needed"}}' });
+        return route.fulfill({
+          status: 401,
+          contentType: "application/json",
+          body: '{"error":{"code":"unauthorized","message":"a token is needed"}}',
+        });
       });
     },
   });

@@ -32,7 +32,10 @@ test("single figures are those of REST", async () => {
     const { rows } = await rest("views/sales_totals?order=-net_sales&limit=4");
     const names = await texts(found.locator(".stat-name"));
     const values = await texts(found.locator(".stat-head strong"));
-    assert.deepEqual(Object.fromEntries(names.map((name, at) => [name, values[at]])), Object.fromEntries(rows.map((row) => [row.currency, exact(row.net_sales)])));
+    assert.deepEqual(
+      Object.fromEntries(names.map((name, at) => [name, values[at]])),
+      Object.fromEntries(rows.map((row) => [row.currency, exact(row.net_sales)])),
+    );
   });
   await close(page);
 });
@@ -43,7 +46,10 @@ test("bars are those of REST, the largest first, of one currency", async () => {
   await eventually(async () => {
     const currency = await found.locator("select").inputValue();
     const { rows } = await rest(`views/sales_by_category?currency=${currency}&order=-net_sales&limit=10`);
-    assert.deepEqual(await texts(found.locator(".bars .value b")), rows.map((row) => exact(row.net_sales)));
+    assert.deepEqual(
+      await texts(found.locator(".bars .value b")),
+      rows.map((row) => exact(row.net_sales)),
+    );
   });
   await close(page);
 });
@@ -53,15 +59,27 @@ test("tables are those of REST", async () => {
   const found = await panel(page, "top_sellers");
   await eventually(async () => {
     const { rows } = await rest("views/top_sellers?order=category,place&limit=10");
-    const shown = await found.locator("tbody tr").evaluateAll((lines) => lines.slice(0, 10).map((line) => [...line.children].map((cell) => cell.textContent)));
-    assert.deepEqual(shown, rows.map((row) => [row.category, String(row.place), row.product_id, exact(row.units_net)]));
+    const shown = await found
+      .locator("tbody tr")
+      .evaluateAll((lines) => lines.slice(0, 10).map((line) => [...line.children].map((cell) => cell.textContent)));
+    assert.deepEqual(
+      shown,
+      rows.map((row) => [row.category, String(row.place), row.product_id, exact(row.units_net)]),
+    );
   });
   await close(page);
 });
 
 test("every panel says how many rows its view has and how fresh it is", async () => {
   const page = await open(chromium, "#/");
-  for (const name of ["sales_by_hour", "inventory_by_location", "low_stock", "funnel", "customers", "tillrace.rejects"]) {
+  for (const name of [
+    "sales_by_hour",
+    "inventory_by_location",
+    "low_stock",
+    "funnel",
+    "customers",
+    "tillrace.rejects",
+  ]) {
     const found = await panel(page, name);
     await eventually(async () => {
       const { total } = await rest(`views/${name}?limit=1`);
@@ -101,7 +119,10 @@ async function moves(page, name) {
   const found = await panel(page, "sales_totals");
   const value = found.locator(".stat", { hasText: "XTS" }).locator("strong");
   const start = await testSales();
-  for (const [times, price, quantity, cost] of [[1n, 12.34, 2, 2468n], [2n, 12.34, 2, 2468n]]) {
+  for (const [times, price, quantity, cost] of [
+    [1n, 12.34, 2, 2468n],
+    [2n, 12.34, 2, 2468n],
+  ]) {
     const answer = await ingest("orders", order({ price, quantity }));
     assert.equal(answer.accepted, 1, JSON.stringify(answer));
     await eventually(async () => assert.equal(await value.innerText(), written(start + times * cost)));
@@ -115,7 +136,9 @@ test("a panel moves when an order arrives, and lights up", async () => {
     prepare: (fresh) =>
       fresh.addInitScript(() => {
         window.lit = 0;
-        new MutationObserver((changes) => (window.lit += changes.filter(({ target }) => target.classList?.contains("flash")).length)).observe(document, { attributes: true, attributeFilter: ["class"], subtree: true });
+        new MutationObserver(
+          (changes) => (window.lit += changes.filter(({ target }) => target.classList?.contains("flash")).length),
+        ).observe(document, { attributes: true, attributeFilter: ["class"], subtree: true });
       }),
   });
   await moves(page, "moved");
@@ -163,6 +186,6 @@ test("while the engine is away the page says so, and it recovers by itself", asy
   assert.match(await page.locator("#notice").innerText(), /does not answer/);
   await page.unroute(/\/(status|views)/);
   await eventually(async () => assert.match(await state.innerText(), /Live|Catching up/));
-  assert.equal((await page.locator("#notice.bad").count()), 0);
+  assert.equal(await page.locator("#notice.bad").count(), 0);
   await close(page);
 });

@@ -9,7 +9,14 @@ const TOKEN = process.env.TILLRACE_TOKEN;
 const SHOTS = process.env.TILLRACE_SHOTS;
 const PATIENCE_MS = 20_000;
 
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
 
 /** A browser for a file of tests. */
 export const browser = () => chromium.launch({ executablePath: process.env.CHROMIUM, headless: true, args: FLAGS });
@@ -71,7 +78,8 @@ export async function open(browser, hash, { phone = false, scheme = "light", exp
   page.on("pageerror", (error) => fault(`exception: ${error.stack}`));
   page.on("request", (request) => {
     const url = new URL(request.url());
-    if (["http:", "https:", "ws:", "wss:"].includes(url.protocol) && url.host !== new URL(BASE).host) fault(`request elsewhere: ${url}`);
+    if (["http:", "https:", "ws:", "wss:"].includes(url.protocol) && url.host !== new URL(BASE).host)
+      fault(`request elsewhere: ${url}`);
   });
   if (TOKEN) await page.addInitScript((token) => sessionStorage.setItem("tillrace.token", token), TOKEN);
   page.setDefaultTimeout(5000);

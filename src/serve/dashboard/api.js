@@ -57,7 +57,10 @@ async function ask(url, init) {
     }
     const answer = await response.json().catch(() => null);
     if (response.ok && answer !== null) return answer;
-    throw new ApiError(response.status, answer?.error ?? { code: "unreadable", message: `the engine answered ${response.status}` });
+    throw new ApiError(
+      response.status,
+      answer?.error ?? { code: "unreadable", message: `the engine answered ${response.status}` },
+    );
   }
 }
 
@@ -65,7 +68,8 @@ async function ask(url, init) {
 export async function download(name, format, query) {
   const headers = token() ? { Authorization: `Bearer ${token()}` } : {};
   const response = await fetch(address(viewPath(name), { ...query, format, limit: 100000 }), { headers });
-  if (!response.ok) throw new ApiError(response.status, { code: "download", message: `the engine answered ${response.status}` });
+  if (!response.ok)
+    throw new ApiError(response.status, { code: "download", message: `the engine answered ${response.status}` });
   save(await response.blob(), `${name}.${format}`);
 }
 

@@ -27,7 +27,10 @@ export function movable(frame, content) {
     at.scale = Math.max(whole, readable);
     at.x = size.width * at.scale <= frame.clientWidth ? (frame.clientWidth - size.width * at.scale) / 2 : 0;
     const left = nodes.filter(({ x }) => x * at.scale < frame.clientWidth / 2).map(({ y }) => y);
-    const middle = left.length && size.height * at.scale > frame.clientHeight ? left.reduce((sum, y) => sum + y, 0) / left.length : size.height / 2;
+    const middle =
+      left.length && size.height * at.scale > frame.clientHeight
+        ? left.reduce((sum, y) => sum + y, 0) / left.length
+        : size.height / 2;
     at.y = frame.clientHeight / 2 - middle * at.scale;
     apply();
   }
@@ -38,17 +41,25 @@ export function movable(frame, content) {
     apply();
   }
 
-  frame.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const box = frame.getBoundingClientRect();
-    if (event.ctrlKey || event.deltaMode === 1 || Math.abs(event.deltaY) >= 50) {
-      zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), event.clientX - box.left, event.clientY - box.top);
-      return;
-    }
-    at.x -= event.deltaX;
-    at.y -= event.deltaY;
-    apply();
-  }, { passive: false });
+  frame.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      const box = frame.getBoundingClientRect();
+      if (event.ctrlKey || event.deltaMode === 1 || Math.abs(event.deltaY) >= 50) {
+        zoom(
+          Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)),
+          event.clientX - box.left,
+          event.clientY - box.top,
+        );
+        return;
+      }
+      at.x -= event.deltaX;
+      at.y -= event.deltaY;
+      apply();
+    },
+    { passive: false },
+  );
 
   frame.addEventListener("pointerdown", (event) => {
     fingers.set(event.pointerId, event);
@@ -66,7 +77,8 @@ export function movable(frame, content) {
       return;
     }
     // Held from here on, so that a click on a node, which does not move, still reaches it.
-    if (Math.hypot(event.clientX - before.clientX, event.clientY - before.clientY) > 0) frame.setPointerCapture(event.pointerId);
+    if (Math.hypot(event.clientX - before.clientX, event.clientY - before.clientY) > 0)
+      frame.setPointerCapture(event.pointerId);
     at.x += event.clientX - before.clientX;
     at.y += event.clientY - before.clientY;
     apply();

@@ -8,6 +8,8 @@ const SPLITS = /^(currency|measure|metric|unit)$/;
 const COMPARED = /(_ago|_before|^previous|^prev_|^last_week|^expected|^baseline|^target|^reported$|^computed$)/;
 const PLACE = /^(place|rank|step|position)$/;
 const RECENT = /(^last|ended|moved|changed|updated|received)/;
+// Names of times that stand for a span, as those of a time series do.
+const SPAN = /(minute|quarter|hour|day|date|week|month|year|bucket|window)/;
 const SHARE = /(share|rate|ratio|conversion|abandonment|csat|retention|_pct)/;
 
 /**
@@ -26,7 +28,8 @@ export function choose(view) {
   const thresholdColumn = named(options.threshold);
 
   const y = named(options.y) ?? measures.find((column) => column !== thresholdColumn) ?? numeric[0];
-  const x = named(options.x) ?? (drawnOverTime(options.chart) ? times[0] : texts.find((column) => !SPLITS.test(column.name)));
+  const x =
+    named(options.x) ?? (drawnOverTime(options.chart) ? times[0] : texts.find((column) => !SPLITS.test(column.name)));
   const plan = {
     kind: "table",
     title: options.title,
@@ -79,9 +82,10 @@ function kindOfPanel(view, options, plan) {
   }
   if (view.system) return "table";
   if (threshold !== null) return view.rows > 1 ? "alerts" : "gauge";
-  if (view.rows === 1 && times.length === 0 && texts.length === 0) return "number";
-  if (times.length === 1 && texts.length <= 1 && !/_at$/.test(times[0].name)) {
-    plan.x = times[0];
+  const spans = times.filter((column) => kindOf(column.type) === "date" || SPAN.test(column.name));
+  if (view.rows === 1 && spans.length === 0 && texts.length === 0) return "number";
+  if (spans.length === 1 && times.length === 1 && texts.length <= 1) {
+    plan.x = spans[0];
     return "line";
   }
   if (texts.length === 1 && times.length === 0 && view.rows <= 200) return "bar";
@@ -113,7 +117,8 @@ export function partOf(plan) {
 
 /** Whether a column holds shares of one, to be written as percents. */
 export function isShare(column, rows) {
-  if (!column || !SHARE.test(column.name) || !/^(DECIMAL\(\d+, ?[3-9]\)|DOUBLE|FLOAT|REAL)/.test(column.type)) return false;
+  if (!column || !SHARE.test(column.name) || !/^(DECIMAL\(\d+, ?[3-9]\)|DOUBLE|FLOAT|REAL)/.test(column.type))
+    return false;
   return rows.every((row) => row[column.name] === null || Math.abs(toNumber(row[column.name])) <= 1);
 }
 
@@ -132,8 +137,14 @@ export function slices(plan, rows) {
 
 /** The slice that a row is in. */
 export const sliceOf = (plan, row) =>
-  plan.splits.map((column) => row[column.name]).filter((value) => value !== null && value !== "").join(" \u00b7 ");
+  plan.splits
+    .map((column) => row[column.name])
+    .filter((value) => value !== null && value !== "")
+    .join(" \u00b7 ");
 
 /** What a row is called in a chart beside its x. */
 export const labelOf = (plan, row) =>
-  plan.labels.map((column) => row[column.name]).filter((value) => value !== null && value !== "").join(" \u00b7 ");
+  plan.labels
+    .map((column) => row[column.name])
+    .filter((value) => value !== null && value !== "")
+    .join(" \u00b7 ");

@@ -42,7 +42,8 @@ function append(element, children) {
 }
 
 /** A comment of a script: what stands between backticks is code. */
-export const prose = (text) => (text ?? "").split(/`([^`]+)`/).map((part, place) => (place % 2 ? h("code", part) : part));
+export const prose = (text) =>
+  (text ?? "").split(/`([^`]+)`/).map((part, place) => (place % 2 ? h("code", part) : part));
 
 /** Replaces all children. */
 export function put(element, ...children) {

@@ -32,7 +32,10 @@ export function cell(value, type) {
     case "number":
       return exact(value);
     case "time":
-      return String(value).replace("T", " ").replace(/(\.000)?Z$/, "").replace(/Z$/, "");
+      return String(value)
+        .replace("T", " ")
+        .replace(/(\.000)?Z$/, "")
+        .replace(/Z$/, "");
     case "boolean":
       return value ? "yes" : "no";
     default:
@@ -57,7 +60,12 @@ export function toSeconds(value) {
 export function short(number) {
   const size = Math.abs(number);
   const sign = number < 0 ? MINUS : "";
-  for (const [unit, name] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
+  for (const [unit, name] of [
+    [1e12, "T"],
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e4, "k"],
+  ]) {
     if (size >= unit) {
       const scaled = size / (name === "k" ? 1e3 : unit);
       return sign + scaled.toFixed(scaled >= 100 ? 0 : 1).replace(/\.0$/, "") + name;
@@ -102,7 +110,10 @@ export const percent = (number) => `${(number * 100).toFixed(Math.abs(number) < 
 
 /** `sales_by_day` as words. */
 export const words = (name) => {
-  const text = name.replace(/^tillrace\./, "").replace(/[_.]+/g, " ").trim();
+  const text = name
+    .replace(/^tillrace\./, "")
+    .replace(/[_.]+/g, " ")
+    .trim();
   return text.charAt(0).toUpperCase() + text.slice(1);
 };
 

@@ -21,7 +21,8 @@ export function leadingTo(nodes, view) {
 export function folded(nodes, kinds) {
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const read = new Set(nodes.flatMap((node) => node.inputs ?? []));
-  const hidden = (node) => kinds.has(node.kind) && (node.inputs ?? []).length === 1 && read.has(node.id) && byId.has(node.inputs[0]);
+  const hidden = (node) =>
+    kinds.has(node.kind) && (node.inputs ?? []).length === 1 && read.has(node.id) && byId.has(node.inputs[0]);
   const source = (id) => {
     let node = byId.get(id);
     while (node && hidden(node)) node = byId.get(node.inputs[0]);
@@ -41,7 +42,10 @@ export function folded(nodes, kinds) {
 /** The ids on the way to and from a node. */
 export function related(edges, id) {
   const found = new Set([id]);
-  for (const [from, to] of [[0, 1], [1, 0]]) {
+  for (const [from, to] of [
+    [0, 1],
+    [1, 0],
+  ]) {
     const next = [id];
     while (next.length) {
       const at = next.pop();

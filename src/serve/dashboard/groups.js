@@ -3,10 +3,25 @@
 
 import { words } from "./format.js";
 
-const FILLERS = new Set(["by", "and", "of", "in", "the", "per", "at", "to", "for", "not", "without", "against", "over"]);
+const FILLERS = new Set([
+  "by",
+  "and",
+  "of",
+  "in",
+  "the",
+  "per",
+  "at",
+  "to",
+  "for",
+  "not",
+  "without",
+  "against",
+  "over",
+]);
 const SMALL = 3;
 // Words of time and measure are in many names but are no subject.
-const MEASURES = /^(day|hour|minute|week|month|user|product|store|channel|category|count|total|last|number|location|sale_time)s?$/;
+const MEASURES =
+  /^(day|hour|minute|week|month|user|product|store|channel|category|count|total|last|number|location|sale_time)s?$/;
 
 /** [{name, views}] in the order in which subjects first appear; system views last. */
 export function groups(views) {
@@ -22,7 +37,11 @@ const scriptOf = (view) => view.script ?? view.file ?? null;
 function byScript(views) {
   const found = new Map();
   for (const view of views) {
-    const name = words(scriptOf(view).replace(/^.*[\\/]/, "").replace(/\.sql$/, ""));
+    const name = words(
+      scriptOf(view)
+        .replace(/^.*[\\/]/, "")
+        .replace(/\.sql$/, ""),
+    );
     found.set(name, [...(found.get(name) ?? []), view]);
   }
   return [...found].map(([name, list]) => ({ name, views: list }));
@@ -51,8 +70,10 @@ function byName(views) {
   }
   const weights = rarity(views);
   // A subject of one or two views is part of the one that reads the same tables, if there is one.
-  for (const [key, list] of [...found].filter(([, list]) => list.length < SMALL).reverse()) {
-    const near = nearest(list[0], [...found].filter(([other]) => other !== key), weights, 0.75);
+  for (const key of [...found.keys()].reverse()) {
+    const list = found.get(key);
+    const others = [...found].filter(([other]) => other !== key);
+    const near = list.length < SMALL ? nearest(list, others, weights, 0.75) : null;
     if (!near) continue;
     found.delete(key);
     found.set(near, [...found.get(near), ...list]);
@@ -70,13 +91,13 @@ function rarity(views) {
   return new Map([...counts].map(([table, count]) => [table, Math.log(views.length / count) + 0.05]));
 }
 
-/** The subject with the view whose tables are most like those of `view`, if they are alike by `least`. */
-function nearest(view, subjects, weights, least) {
+/** The subject with the view whose tables are most like those of one of `views`, if they are alike by `least`. */
+function nearest(views, subjects, weights, least) {
   let best = null;
   let most = least;
   for (const [key, list] of subjects) {
     for (const other of list) {
-      const share = likeness(view.tables ?? [], other.tables ?? [], weights);
+      const share = Math.max(...views.map((view) => likeness(view.tables ?? [], other.tables ?? [], weights)));
       if (share > most) [best, most] = [key, share];
     }
   }
@@ -90,10 +111,10 @@ function nearest(view, subjects, weights, least) {
 function beside(view, views, found, weights) {
   const byName = views.every((other, place) => place === 0 || views[place - 1].name <= other.name);
   const subjects = [...found].filter(([key, list]) => key !== "more" && list.length >= SMALL);
-  if (byName) return nearest(view, subjects, weights, 0.5);
+  if (byName) return nearest([view], subjects, weights, 0.5);
   for (let place = views.indexOf(view) - 1; place >= 0; place -= 1) {
     const subject = subjects.find(([, list]) => list.includes(views[place]));
-    if (subject) return nearest(view, [subject], weights, 0.2);
+    if (subject) return nearest([view], [subject], weights, 0.2);
   }
   return null;
 }

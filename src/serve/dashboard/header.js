@@ -19,7 +19,12 @@ export function header(repaint) {
       ["memory", "Memory", "Memory of the engine's process"],
     ].map(([key, name, title]) => [key, figure(name, title)]),
   );
-  const rejects = h("a.figure.rejects", { href: "#/rejects", title: "Records that could not be read" }, h("small", "Rejects"), h("b", ""));
+  const rejects = h(
+    "a.figure.rejects",
+    { href: "#/rejects", title: "Records that could not be read" },
+    h("small", "Rejects"),
+    h("b", ""),
+  );
   put(host, state, Object.values(figures), rejects);
   const update = () => {
     writeState(state);
@@ -61,8 +66,11 @@ function writeNotice() {
   const notice = document.getElementById("notice");
   document.documentElement.classList.toggle("away", engine.away);
   let text = "";
-  if (engine.away) text = "The engine does not answer. What is shown is the last that was known; this page goes on by itself when it is back.";
-  else if (engine.status?.state === "catching_up") text = "The engine is reading history. Answers are right for what has been read so far.";
+  if (engine.away)
+    text =
+      "The engine does not answer. What is shown is the last that was known; this page goes on by itself when it is back.";
+  else if (engine.status?.state === "catching_up")
+    text = "The engine is reading history. Answers are right for what has been read so far.";
   if (notice.textContent === text) return;
   notice.className = engine.away ? "bad" : "";
   put(notice, text);
@@ -92,7 +100,28 @@ function themeButton(repaint) {
 
 function icon(dark) {
   const shape = dark
-    ? svg("g", {}, svg("circle", { cx: 10, cy: 10, r: 3.5 }), svg("path", { d: "M10 2v2M10 16v2M2 10h2M16 10h2M4.3 4.300l1.400 1.400M14.300 14.300l1.400 1.400M4.300 15.700l1.400-1.400M14.300 5.700l1.400-1.400" }))
+    ? svg(
+        "g",
+        {},
+        svg("circle", { cx: 10, cy: 10, r: 3.5 }),
+        svg("path", {
+          d: "M10 2v2M10 16v2M2 10h2M16 10h2M4.3 4.300l1.400 1.400M14.300 14.300l1.400 1.400M4.300 15.700l1.400-1.400M14.300 5.700l1.400-1.400",
+        }),
+      )
     : svg("path", { d: "M16.500 12A7 7 0 0 1 8 3.500a7 7 0 1 0 8.500 8.500z" });
-  return svg("svg", { viewBox: "0 0 20 20", width: 18, height: 18, fill: "none", stroke: "currentColor", "stroke-width": 1.6, "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true" }, shape);
+  return svg(
+    "svg",
+    {
+      viewBox: "0 0 20 20",
+      width: 18,
+      height: 18,
+      fill: "none",
+      stroke: "currentColor",
+      "stroke-width": 1.6,
+      "stroke-linecap": "round",
+      "stroke-linejoin": "round",
+      "aria-hidden": "true",
+    },
+    shape,
+  );
 }

@@ -40,7 +40,9 @@ function dense(graph, width) {
     const node = graph.node(id);
     layers.set(node.x, [...(layers.get(node.x) ?? []), { id, node }]);
   }
-  const columns = [...layers.keys()].sort((a, b) => a - b).map((x) => layers.get(x).sort((a, b) => a.node.y - b.node.y));
+  const columns = [...layers.keys()]
+    .sort((a, b) => a - b)
+    .map((x) => layers.get(x).sort((a, b) => a.node.y - b.node.y));
   for (const column of columns) {
     column.forEach((place, at) => (place.node.y = (at - column.length / 2) * (place.node.height + GAP)));
   }

@@ -216,7 +216,13 @@ class Polled extends Feed {
     try {
       const answer = await get(viewPath(this.name), this.part, this.abort.signal);
       this.seen = entry.changed_at;
-      Object.assign(this, { rows: answer.rows, total: answer.total, epoch: answer.epoch, closedAt: answer.closed_at, ready: true });
+      Object.assign(this, {
+        rows: answer.rows,
+        total: answer.total,
+        epoch: answer.epoch,
+        closedAt: answer.closed_at,
+        ready: true,
+      });
       this.tell(true);
     } catch {
       // Away or closed; the next list of views tries again.

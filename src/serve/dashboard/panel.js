@@ -53,11 +53,22 @@ export function panel(view) {
   const rows = h("span");
   const fresh = h("span.fresh", { title: "When the shown epoch was published" });
   const what = h("span.what");
-  const chooser = h("select", { "aria-label": `Part of ${titleOf(view)}`, hidden: true, onchange: () => pick(chooser.value) });
+  const chooser = h("select", {
+    "aria-label": `Part of ${titleOf(view)}`,
+    hidden: true,
+    onchange: () => pick(chooser.value),
+  });
   const element = h(
     "article.panel",
     { dataset: { view: view.name, kind: plan.kind } },
-    h("header", h("h3", h("a", { href: `#/view/${encodeURIComponent(view.name)}`, title: view.comment ?? view.name }, titleOf(view))), chooser),
+    h(
+      "header",
+      h(
+        "h3",
+        h("a", { href: `#/view/${encodeURIComponent(view.name)}`, title: view.comment ?? view.name }, titleOf(view)),
+      ),
+      chooser,
+    ),
     body,
     h("footer", what, rows, fresh),
   );
@@ -97,7 +108,10 @@ export function panel(view) {
     if (chooser.hidden || chooser.dataset.names === names.join("\n")) return;
     chooser.dataset.names = names.join("\n");
     const sorted = [...names].sort((a, b) => a.localeCompare(b));
-    put(chooser, sorted.map((name) => h("option", { value: name }, name || "none")));
+    put(
+      chooser,
+      sorted.map((name) => h("option", { value: name }, name || "none")),
+    );
     chooser.value = slice;
   }
 
@@ -142,10 +156,9 @@ export function panel(view) {
     }
   }
 
-  const sight = new IntersectionObserver(
-    ([entry]) => (entry.isIntersecting ? show() : hide()),
-    { rootMargin: "120px" },
-  );
+  const sight = new IntersectionObserver(([entry]) => (entry.isIntersecting ? show() : hide()), {
+    rootMargin: "120px",
+  });
   sight.observe(element);
   const timer = setInterval(tick, 500);
   const unlisten = listen("views", renew);

@@ -18,7 +18,12 @@ export function rowTable(entry, plan, given) {
   const here = entry.rows <= FOLLOWED_ROWS;
   const columns = entry.columns;
   const state = { order: plan.order, search: given.get("search") ?? "", filters: {}, page: 0, rows: [], total: 0 };
-  const search = h("input", { type: "search", "aria-label": "Search the rows", placeholder: here ? "Search the rows" : `Search ${firstText(columns)?.name ?? ""}`, value: state.search });
+  const search = h("input", {
+    type: "search",
+    "aria-label": "Search the rows",
+    placeholder: here ? "Search the rows" : `Search ${firstText(columns)?.name ?? ""}`,
+    value: state.search,
+  });
   const count = h("span.quiet", { role: "status" });
   const body = h("tbody");
   const pages = h("div.pages");
@@ -28,7 +33,22 @@ export function rowTable(entry, plan, given) {
     "section.card.rows",
     h("div.row-tools", here || firstText(columns) ? search : null, count, pages),
     fault,
-    h("div.scroll", { tabindex: 0, role: "region", "aria-label": "Rows" }, h("table.data", h("thead", h("tr.names", heads), h("tr.filters", columns.map((column) => h("td", filterOf(column))))), body)),
+    h(
+      "div.scroll",
+      { tabindex: 0, role: "region", "aria-label": "Rows" },
+      h(
+        "table.data",
+        h(
+          "thead",
+          h("tr.names", heads),
+          h(
+            "tr.filters",
+            columns.map((column) => h("td", filterOf(column))),
+          ),
+        ),
+        body,
+      ),
+    ),
   );
   const lines = new Map();
   let first = true;
@@ -42,15 +62,29 @@ export function rowTable(entry, plan, given) {
   });
 
   function headOf(column) {
-    const button = h("button", { type: "button", onclick: () => sortBy(column.name) }, column.name, h("span.arrow", { "aria-hidden": "true" }));
-    return h(isNumeric(column) ? "th.num" : "th", { scope: "col", title: column.comment ? `${column.comment} (${column.type})` : column.type, dataset: { column: column.name } }, button);
+    const button = h(
+      "button",
+      { type: "button", onclick: () => sortBy(column.name) },
+      column.name,
+      h("span.arrow", { "aria-hidden": "true" }),
+    );
+    return h(
+      isNumeric(column) ? "th.num" : "th",
+      {
+        scope: "col",
+        title: column.comment ? `${column.comment} (${column.type})` : column.type,
+        dataset: { column: column.name },
+      },
+      button,
+    );
   }
 
   function filterOf(column) {
     const hint = isNumeric(column) || ["time", "date"].includes(kindOf(column.type)) ? "e.g. >= 10" : "contains";
     return h("input", {
       "aria-label": `Filter ${column.name}: ${hint}`,
-      placeholder: kindOf(column.type) === "text" ? "contains" : kindOf(column.type) === "boolean" ? "yes / no" : "> < =",
+      placeholder:
+        kindOf(column.type) === "text" ? "contains" : kindOf(column.type) === "boolean" ? "yes / no" : "> < =",
       oninput: (event) => {
         state.filters[column.name] = event.target.value.trim();
         refine();
@@ -91,7 +125,17 @@ export function rowTable(entry, plan, given) {
 
   function matches(row) {
     const text = state.search.trim().toLowerCase();
-    if (text && !columns.some((column) => cell(row[column.name], column.type).toLowerCase().includes(text) || String(row[column.name] ?? "").toLowerCase().includes(text))) return false;
+    if (
+      text &&
+      !columns.some(
+        (column) =>
+          cell(row[column.name], column.type).toLowerCase().includes(text) ||
+          String(row[column.name] ?? "")
+            .toLowerCase()
+            .includes(text),
+      )
+    )
+      return false;
     return columns.every((column) => passes(row[column.name], column, state.filters[column.name]));
   }
 
@@ -103,7 +147,11 @@ export function rowTable(entry, plan, given) {
     asking?.abort();
     asking = new AbortController();
     try {
-      const answer = await get(viewPath(entry.name), { ...query(), limit: PAGE, skip: state.page * PAGE }, asking.signal);
+      const answer = await get(
+        viewPath(entry.name),
+        { ...query(), limit: PAGE, skip: state.page * PAGE },
+        asking.signal,
+      );
       seenChange = change;
       state.total = answer.total;
       fault.hidden = true;
@@ -164,7 +212,12 @@ export function rowTable(entry, plan, given) {
       const by = state.order.find(({ column }) => column === head.dataset.column);
       head.setAttribute("aria-sort", by ? (by.descending ? "descending" : "ascending") : "none");
     }
-    say(count, total === state.total ? `${exact(total)} ${total === 1 ? "row" : "rows"}` : `${exact(total)} of ${exact(state.total)} rows`);
+    say(
+      count,
+      total === state.total
+        ? `${exact(total)} ${total === 1 ? "row" : "rows"}`
+        : `${exact(total)} of ${exact(state.total)} rows`,
+    );
     writePages(total);
   }
 
@@ -179,8 +232,20 @@ export function rowTable(entry, plan, given) {
       if (here) show();
       else look(true);
     };
-    const step = (text, name, page) => h("button", { type: "button", "aria-label": name, disabled: page < 0 || page > last, onclick: () => go(page) }, text);
-    put(pages, last > 0 && [step("\u2039", "Page before", state.page - 1), h("span", `${exact(state.page + 1)} / ${exact(last + 1)}`), step("\u203a", "Next page", state.page + 1)]);
+    const step = (text, name, page) =>
+      h(
+        "button",
+        { type: "button", "aria-label": name, disabled: page < 0 || page > last, onclick: () => go(page) },
+        text,
+      );
+    put(
+      pages,
+      last > 0 && [
+        step("\u2039", "Page before", state.page - 1),
+        h("span", `${exact(state.page + 1)} / ${exact(last + 1)}`),
+        step("\u203a", "Next page", state.page + 1),
+      ],
+    );
   }
 
   if (!here) look(true);
@@ -199,12 +264,22 @@ function passes(value, column, text) {
   if (!text) return true;
   if (text.toLowerCase() === "null") return value === null;
   const { operator, value: wanted } = condition(text);
-  if (operator === null && !isNumeric(column)) return cell(value, column.type).toLowerCase().includes(wanted.toLowerCase());
+  if (operator === null && !isNumeric(column))
+    return cell(value, column.type).toLowerCase().includes(wanted.toLowerCase());
   if (wanted === "") return true;
   if (value === null) return false;
   const number = isNumeric(column) ? wanted.replace(/,/g, "") : wanted;
   if (isNumeric(column) && Number.isNaN(Number(number))) return false;
   if (operator === null && isNumeric(column)) return compare(value, number, column.type) === 0;
-  const difference = isNumeric(column) ? compare(value, number, column.type) : compare(cell(value, column.type), number, "TEXT");
-  return { ge: difference >= 0, le: difference <= 0, ne: difference !== 0, gt: difference > 0, lt: difference < 0, "": difference === 0 }[operator];
+  const difference = isNumeric(column)
+    ? compare(value, number, column.type)
+    : compare(cell(value, column.type), number, "TEXT");
+  return {
+    ge: difference >= 0,
+    le: difference <= 0,
+    ne: difference !== 0,
+    gt: difference > 0,
+    lt: difference < 0,
+    "": difference === 0,
+  }[operator];
 }

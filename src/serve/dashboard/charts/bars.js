@@ -52,7 +52,12 @@ function makeLine(item) {
   const bar = h("i");
   const value = h("b");
   const aside = h("small");
-  const element = h("li", h("span.name", { title: item.name }, item.name, item.detail && h("small", item.detail)), h("span.track", bar), h("span.value", value, aside));
+  const element = h(
+    "li",
+    h("span.name", { title: item.name }, item.name, item.detail && h("small", item.detail)),
+    h("span.track", bar),
+    h("span.value", value, aside),
+  );
   return { element, bar, value, aside };
 }
 
@@ -64,7 +69,14 @@ function itemsOf(plan, rows, slice) {
     const label = labelOf(plan, row);
     // A funnel's step is a number; what it is called stands beside it.
     const [name, detail] = plan.kind === "funnel" && label ? [label, ""] : [x, label];
-    items.push({ key: `${x}\n${label}`, name, detail, raw: row[plan.y.name], value: toNumber(row[plan.y.name]), order: row[plan.x.name] });
+    items.push({
+      key: `${x}\n${label}`,
+      name,
+      detail,
+      raw: row[plan.y.name],
+      value: toNumber(row[plan.y.name]),
+      order: row[plan.x.name],
+    });
   }
   if (plan.kind === "funnel") return items.sort((a, b) => (a.order < b.order ? -1 : 1));
   return items.sort((a, b) => (b.value ?? -Infinity) - (a.value ?? -Infinity) || a.name.localeCompare(b.name));

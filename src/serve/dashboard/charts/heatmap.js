@@ -14,18 +14,35 @@ export function create(host, plan, view) {
   function build(xs, ys) {
     fields.clear();
     const rows = ys.map((down) =>
-      h("tr", h("th", { scope: "row" }, cell(down, y.type)), xs.map((across) => {
-        const field = h("td.num");
-        fields.set(JSON.stringify([across, down]), field);
-        return field;
-      })),
+      h(
+        "tr",
+        h("th", { scope: "row" }, cell(down, y.type)),
+        xs.map((across) => {
+          const field = h("td.num");
+          fields.set(JSON.stringify([across, down]), field);
+          return field;
+        }),
+      ),
     );
-    const head = h("tr", h("th", y.name), xs.map((across) => h("th.num", { scope: "col" }, cell(across, x.type))));
-    put(host, h("div.scroll", { tabindex: 0, role: "region", "aria-label": `${value.name} by ${y.name} and ${x.name}` }, h("table.heat", h("thead", head), h("tbody", rows)), h("p.quiet", `${value.name} by ${x.name}`)));
+    const head = h(
+      "tr",
+      h("th", y.name),
+      xs.map((across) => h("th.num", { scope: "col" }, cell(across, x.type))),
+    );
+    put(
+      host,
+      h(
+        "div.scroll",
+        { tabindex: 0, role: "region", "aria-label": `${value.name} by ${y.name} and ${x.name}` },
+        h("table.heat", h("thead", head), h("tbody", rows)),
+        h("p.quiet", `${value.name} by ${x.name}`),
+      ),
+    );
   }
 
   function update(rows) {
-    const different = (column) => [...new Set(rows.map((row) => row[column.name]))].sort((a, b) => compare(a, b, column.type));
+    const different = (column) =>
+      [...new Set(rows.map((row) => row[column.name]))].sort((a, b) => compare(a, b, column.type));
     const [xs, ys] = [different(x), different(y)];
     const next = JSON.stringify([xs, ys]);
     if (next !== shape) build(xs, ys);

@@ -8,13 +8,26 @@ const SHOWN = 60;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** A time without its year, as room is short: "24 Nov 23:46:14". */
-const moment = (text) => (text ? `${Number(text.slice(8, 10))} ${MONTHS[Number(text.slice(5, 7)) - 1]} ${text.slice(11, 19)}` : "");
+const moment = (text) =>
+  text ? `${Number(text.slice(8, 10))} ${MONTHS[Number(text.slice(5, 7)) - 1]} ${text.slice(11, 19)}` : "";
 
 /** A table of the first rows; changed cells light up. */
 export function createTable(host, plan) {
   const body = h("tbody");
-  const head = h("tr", plan.columns.map((column) => h(isNumeric(column) ? "th.num" : "th", { title: column.comment ?? column.name, scope: "col" }, words(column.name))));
-  put(host, h("div.scroll", { tabindex: 0, role: "region", "aria-label": "Rows" }, h("table.mini", h("thead", head), body)));
+  const head = h(
+    "tr",
+    plan.columns.map((column) =>
+      h(
+        isNumeric(column) ? "th.num" : "th",
+        { title: column.comment ?? column.name, scope: "col" },
+        words(column.name),
+      ),
+    ),
+  );
+  put(
+    host,
+    h("div.scroll", { tabindex: 0, role: "region", "aria-label": "Rows" }, h("table.mini", h("thead", head), body)),
+  );
   const lines = new Map();
   let first = true;
 
@@ -53,7 +66,12 @@ export function createTable(host, plan) {
 
 /** What stays the same of a row while its figures change: its texts and dates. Equal ones are numbered. */
 export function identity(plan, row, seen) {
-  const names = plan.columns.filter((column) => ["text", "date"].includes(kindOf(column.type)) || column === plan.x || /^(place|rank|step|position)$/.test(column.name));
+  const names = plan.columns.filter(
+    (column) =>
+      ["text", "date"].includes(kindOf(column.type)) ||
+      column === plan.x ||
+      /^(place|rank|step|position)$/.test(column.name),
+  );
   const key = JSON.stringify((names.length ? names : plan.columns).map((column) => row[column.name]));
   let name = key;
   for (let copy = 2; seen.has(name); copy += 1) name = `${key}#${copy}`;
@@ -68,7 +86,12 @@ export function createAlerts(host, plan) {
   let first = true;
 
   function update(rows) {
-    const items = rows.map((row) => itemOf(plan, row)).sort((a, b) => a.share - b.share || a.value - b.value);
+    const items = rows.map((row) => itemOf(plan, row));
+    // Most rows are on the wrong side of their threshold: if that is above it, the most is the worst, else the least.
+    const above = items.filter((item) => item.limit === null || item.value > item.limit).length * 2 > items.length;
+    const worst = above ? -1 : 1;
+    items.sort((a, b) => worst * (a.share - b.share) || worst * (a.value - b.value));
+    const top = Math.max(...items.map((item) => Math.abs(item.share)), 1);
     const seen = new Set();
     items.slice(0, SHOWN).forEach((item, place) => {
       const key = identity(plan, item.row, seen);
@@ -79,15 +102,21 @@ export function createAlerts(host, plan) {
         const value = h("b");
         const limit = h("small");
         const bar = h("i");
-        const element = h("li", h("span.dot"), h("span.name", item.name, item.detail && h("small", item.detail)), h("span.track", bar), h("span.value", value, limit));
+        const element = h(
+          "li",
+          h("span.dot"),
+          h("span.name", item.name, item.detail && h("small", item.detail)),
+          h("span.track", bar),
+          h("span.value", value, limit),
+        );
         line = { element, value, limit, bar };
         lines.set(key, line);
       }
       if (list.children[place] !== line.element) list.insertBefore(line.element, list.children[place] ?? null);
       if (say(line.value, exact(item.raw ?? "\u2013")) && !first && !fresh) flash(line.value);
-      say(line.limit, ` / ${exact(item.threshold)}`);
-      line.bar.style.width = `${Math.max(0, Math.min(1, item.share)) * 100}%`;
-      line.element.classList.toggle("severe", item.share <= 0.25);
+      say(line.limit, item.limit === null ? "" : ` / ${exact(item.threshold)}`);
+      line.bar.style.width = `${Math.max(0, Math.min(1, item.share / (above ? top : 1))) * 100}%`;
+      line.element.classList.toggle("severe", above ? item.limit !== null && item.share >= 2 : item.share <= 0.25);
       if (fresh && !first) flash(line.element);
     });
     for (const [key, line] of lines) {
@@ -102,8 +131,19 @@ export function createAlerts(host, plan) {
 
 function itemOf(plan, row) {
   const value = toNumber(row[plan.y.name]) ?? 0;
-  const threshold = plan.threshold === null ? 0 : typeof plan.threshold === "number" ? plan.threshold : row[plan.threshold.name];
+  const threshold =
+    plan.threshold === null || typeof plan.threshold === "number" ? plan.threshold : row[plan.threshold.name];
   const names = plan.texts.map((column) => cell(row[column.name], column.type)).filter(Boolean);
-  const limit = toNumber(threshold) ?? 0;
-  return { row, value, raw: row[plan.y.name], threshold, share: limit ? value / limit : 0, name: names[0] ?? "", detail: names.slice(1).join(" \u00b7 ") };
+  const limit = toNumber(threshold);
+  const share = limit === null ? value : limit === 0 ? Math.sign(value) : value / limit;
+  return {
+    row,
+    value,
+    raw: row[plan.y.name],
+    threshold,
+    limit,
+    share,
+    name: names[0] ?? "none",
+    detail: names.slice(1).join(" \u00b7 "),
+  };
 }

@@ -15,7 +15,10 @@ export function create(host, plan, { full = false } = {}) {
     const seen = new Set();
     const ordered = [...rows].sort((a, b) => (toNumber(b[plan.y.name]) ?? 0) - (toNumber(a[plan.y.name]) ?? 0));
     for (const [place, row] of ordered.slice(0, full ? 24 : 4).entries()) {
-      const name = [...plan.texts, ...plan.times].map((column) => cell(row[column.name], column.type)).filter(Boolean).join(" \u00b7 ");
+      const name = [...plan.texts, ...plan.times]
+        .map((column) => cell(row[column.name], column.type))
+        .filter(Boolean)
+        .join(" \u00b7 ");
       seen.add(name);
       let stat = stats.get(name);
       if (!stat) {
@@ -44,11 +47,18 @@ export function create(host, plan, { full = false } = {}) {
 
 function makeStat(plan, name) {
   const value = h("strong", { title: plan.y.name });
-  const others = plan.columns.filter((column) => isNumeric(column) && column !== plan.y).map((column) => [column, h("b")]);
+  const others = plan.columns
+    .filter((column) => isNumeric(column) && column !== plan.y)
+    .map((column) => [column, h("b")]);
   const element = h(
     "div.stat",
     h("div.stat-head", h("span.stat-name", name || words(plan.y.name)), value, plan.unit && h("small", plan.unit)),
-    h("dl.stat-rest", others.map(([column, shown]) => h("div", h("dt", { title: column.comment ?? column.name }, words(column.name)), h("dd", shown)))),
+    h(
+      "dl.stat-rest",
+      others.map(([column, shown]) =>
+        h("div", h("dt", { title: column.comment ?? column.name }, words(column.name)), h("dd", shown)),
+      ),
+    ),
   );
   return { element, value, others };
 }
@@ -60,7 +70,15 @@ export function createGauge(host, plan) {
   const arc = svg("path.gauge-value", { d: "M 20 100 A 80 80 0 0 1 180 100", "stroke-dasharray": `0 ${ARC}` });
   const value = svg("text.gauge-text", { x: 100, y: 92, "text-anchor": "middle" });
   const limit = svg("text.gauge-limit", { x: 100, y: 114, "text-anchor": "middle" });
-  const drawing = svg("svg.gauge", { viewBox: "0 0 200 120", role: "img" }, svg("path.gauge-track", { d: "M 20 100 A 80 80 0 0 1 180 100" }), arc, svg("path.gauge-mark", { d: "M 100 12 V 30" }), value, limit);
+  const drawing = svg(
+    "svg.gauge",
+    { viewBox: "0 0 200 120", role: "img" },
+    svg("path.gauge-track", { d: "M 20 100 A 80 80 0 0 1 180 100" }),
+    arc,
+    svg("path.gauge-mark", { d: "M 100 12 V 30" }),
+    value,
+    limit,
+  );
   put(host, drawing);
   let first = true;
   function update(rows) {

@@ -35,7 +35,8 @@ export function create(host, plan, { full = false } = {}) {
   let drawn = null;
   let share = false;
 
-  const write = (value) => (value === null || value === undefined ? "\u2013" : share ? percent(value) : exact(trim(value)));
+  const write = (value) =>
+    value === null || value === undefined ? "\u2013" : share ? percent(value) : exact(trim(value));
 
   function update(rows, slice) {
     const data = seriesOf(plan, rows, slice, full ? Infinity : PANEL_POINTS);
@@ -52,7 +53,10 @@ export function create(host, plan, { full = false } = {}) {
     note.hidden = true;
     const few = data.xs.length <= FEW_POINTS && data.series.length === 1;
     const next = JSON.stringify([few, slice, share, data.series.map((line) => line.label)]);
-    const columns = [data.xs, ...(plan.kind === "stacked" ? stack(data.series, data.xs.length) : data.series.map((line) => line.values))];
+    const columns = [
+      data.xs,
+      ...(plan.kind === "stacked" ? stack(data.series, data.xs.length) : data.series.map((line) => line.values)),
+    ];
     if (!chart || shape !== next) {
       shape = next;
       chart?.destroy();
@@ -77,18 +81,28 @@ export function create(host, plan, { full = false } = {}) {
         stroke: colour,
         width: bars ? 0 : series.compared ? 1 : 1.6,
         dash: series.compared ? [4, 4] : undefined,
-        fill: bars ? colour : data.series.length === 1 || (data.series.length === 2 && plan.compared && !series.compared) ? fade(colour) : undefined,
+        fill: bars
+          ? colour
+          : data.series.length === 1 || (data.series.length === 2 && plan.compared && !series.compared)
+            ? fade(colour)
+            : undefined,
         paths: series.compared ? undefined : paths,
         spanGaps: true,
         points: { show: !bars && data.xs.length <= 40, size: 4, fill: colour },
       };
     };
-    const axis = { stroke: paint.text, grid: { stroke: paint.grid, width: 1 }, ticks: { show: false }, font: FONT, labelFont: FONT };
+    const axis = {
+      stroke: paint.text,
+      grid: { stroke: paint.grid, width: 1 },
+      ticks: { show: false },
+      font: FONT,
+      labelFont: FONT,
+    };
     return {
       width: Math.max(area.clientWidth, 50),
       height: Math.max(area.clientHeight, 50),
       tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-      padding: [10, 16, 0, 0],
+      padding: [10, 20, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { show: !bars }, drag: { x: false, y: false } },
       scales: {
@@ -96,8 +110,21 @@ export function create(host, plan, { full = false } = {}) {
         y: { range: (_, min, max) => rangeOfY(min, max) },
       },
       axes: [
-        { ...axis, grid: { show: false }, space: 56, size: 26, ...(overTime ? { values: timeLabels(step), incrs: increments(step) } : {}) },
-        { ...axis, space: 30, ...(kindOf(plan.y.type) === "number" && /INT/i.test(plan.y.type) ? { incrs: WHOLE } : {}), size: (u, labels) => 14 + Math.max(...(labels ?? [""]).map((text) => (text ?? "").length)) * 6.4, values: (_, ticks) => ticks.map((tick) => (share ? percent(tick).replace(/\.0+(?=\u202f)/, "") : short(tick))) },
+        {
+          ...axis,
+          grid: { show: false },
+          space: 56,
+          size: 26,
+          ...(overTime ? { values: timeLabels(step), incrs: increments(step) } : {}),
+        },
+        {
+          ...axis,
+          space: 30,
+          ...(kindOf(plan.y.type) === "number" && /INT/i.test(plan.y.type) ? { incrs: WHOLE } : {}),
+          size: (u, labels) => 14 + Math.max(...(labels ?? [""]).map((text) => (text ?? "").length)) * 6.4,
+          values: (_, ticks) =>
+            ticks.map((tick) => (share ? percent(tick).replace(/\.0+(?=\u202f)/, "") : short(tick))),
+        },
       ],
       series: [{}, ...data.series.map(line)],
       hooks: { setCursor: [showTip] },
@@ -112,9 +139,17 @@ export function create(host, plan, { full = false } = {}) {
     }
     const paint = colours();
     const lines = drawn.series
-      .map((series, at) => ({ series, value: series.values[place], colour: series.compared ? paint.compared : paint.series[at % 8] }))
+      .map((series, at) => ({
+        series,
+        value: series.values[place],
+        colour: series.compared ? paint.compared : paint.series[at % 8],
+      }))
       .filter(({ value }) => value !== null && (plan.kind !== "stacked" || value !== 0));
-    put(tip, h("div.plot-tip-x", whenText(drawn.xs[place])), lines.map(({ series, value, colour }) => entry(series.label, write(value), colour)));
+    put(
+      tip,
+      h("div.plot-tip-x", whenText(drawn.xs[place])),
+      lines.map(({ series, value, colour }) => entry(series.label, write(value), colour)),
+    );
     tip.hidden = lines.length === 0;
     const left = u.cursor.left + u.bbox.left / devicePixelRatio;
     const flip = left > area.clientWidth / 2;
@@ -132,11 +167,18 @@ export function create(host, plan, { full = false } = {}) {
     const paint = colours();
     const last = drawn.xs.length - 1;
     const keys = drawn.series.map((series, at) =>
-      entry(series.label, drawn.series.length <= 3 ? write(lastOf(series.values)) : null, series.compared ? paint.compared : paint.series[at % 8]),
+      entry(
+        series.label,
+        drawn.series.length <= 3 ? write(lastOf(series.values)) : null,
+        series.compared ? paint.compared : paint.series[at % 8],
+      ),
     );
     if (drawn.hidden) keys.push(h("span.quiet", `and ${drawn.hidden} more`));
     put(legend, keys);
-    const text = last < 0 ? "no points" : `${plan.y.name} by ${plan.x.name}, ${drawn.xs.length} points until ${whenText(drawn.xs[last])}`;
+    const text =
+      last < 0
+        ? "no points"
+        : `${plan.y.name} by ${plan.x.name}, ${drawn.xs.length} points until ${whenText(drawn.xs[last])}`;
     area.setAttribute("role", "img");
     if (area.getAttribute("aria-label") !== text) area.setAttribute("aria-label", text);
   }
@@ -148,7 +190,8 @@ export function create(host, plan, { full = false } = {}) {
   };
 
   const resize = new ResizeObserver(() => {
-    if (chart && area.clientWidth && area.clientHeight) chart.setSize({ width: area.clientWidth, height: area.clientHeight });
+    if (chart && area.clientWidth && area.clientHeight)
+      chart.setSize({ width: area.clientWidth, height: area.clientHeight });
   });
   resize.observe(area);
   area.addEventListener("mouseleave", () => (tip.hidden = true));
@@ -197,7 +240,26 @@ function rangeOfY(min, max) {
 
 /** Axis steps that are not finer than the data: no hours between days. */
 function increments(step) {
-  const all = [60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY_S, 2 * DAY_S, 3 * DAY_S, 7 * DAY_S, 14 * DAY_S, 30 * DAY_S, 91 * DAY_S, 365 * DAY_S];
+  const all = [
+    60,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    10800,
+    21600,
+    43200,
+    DAY_S,
+    2 * DAY_S,
+    3 * DAY_S,
+    7 * DAY_S,
+    14 * DAY_S,
+    30 * DAY_S,
+    91 * DAY_S,
+    365 * DAY_S,
+  ];
   return all.filter((increment) => increment >= Math.min(step, DAY_S));
 }
 

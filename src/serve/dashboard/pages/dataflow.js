@@ -15,26 +15,68 @@ const READABLE = 0.72;
 const PLUMBING = new Set(["Map", "Negate", "Unnest", "Constant"]);
 
 export function dataflow(host, _, query) {
-  const state = { view: query.get("view") ?? "", plumbing: false, nodes: [], before: null, rates: new Map(), chosen: null, shape: "", edges: [], places: {} };
+  const state = {
+    view: query.get("view") ?? "",
+    plumbing: false,
+    nodes: [],
+    before: null,
+    rates: new Map(),
+    chosen: null,
+    shape: "",
+    edges: [],
+    places: {},
+  };
   const picker = h("select", { "aria-label": "Which view's operators", onchange: () => pick(picker.value) });
-  const plumbing = h("input", { type: "checkbox", onchange: () => {
-    state.plumbing = plumbing.checked;
-    layout(true);
-  } });
+  const plumbing = h("input", {
+    type: "checkbox",
+    onchange: () => {
+      state.plumbing = plumbing.checked;
+      layout(true);
+    },
+  });
   const summary = h("span.quiet", { role: "status" });
   const edges = svg("g.edges");
   const boxes = svg("g.boxes");
   const content = svg("g", {}, edges, boxes);
-  const frame = svg("svg.canvas", { tabindex: 0, role: "group", "aria-label": "Graph of operators. Arrow keys move it, plus and minus enlarge it, 0 shows it whole." }, content);
+  const frame = svg(
+    "svg.canvas",
+    {
+      tabindex: 0,
+      role: "group",
+      "aria-label": "Graph of operators. Arrow keys move it, plus and minus enlarge it, 0 shows it whole.",
+    },
+    content,
+  );
   const canvas = movable(frame, content);
   const detail = h("aside.detail.card", { "aria-live": "polite" });
   const busiest = h("section.card");
-  const button = (text, name, act) => h("button", { type: "button", "aria-label": name, title: name, onclick: act }, text);
+  const button = (text, name, act) =>
+    h("button", { type: "button", "aria-label": name, title: name, onclick: act }, text);
   put(
     host,
-    h("div.page-head", h("h1", "Dataflow"), h("p.lead", "Every operator of the running plan. Events flow from left to right; what two views have in common is computed once.")),
+    h(
+      "div.page-head",
+      h("h1", "Dataflow"),
+      h(
+        "p.lead",
+        "Every operator of the running plan. Events flow from left to right; what two views have in common is computed once.",
+      ),
+    ),
     h("div.tools", h("label", "Leading to ", picker), h("label.check", plumbing, " Maps and unnests"), summary),
-    h("div.flow", h("div.frame.card", frame, h("div.zoom", button("+", "Enlarge", () => canvas.zoom(1.25)), button("\u2212", "Make smaller", () => canvas.zoom(0.8)), button("\u2922", "Show all", () => canvas.fit(undefined, 0)))), detail),
+    h(
+      "div.flow",
+      h(
+        "div.frame.card",
+        frame,
+        h(
+          "div.zoom",
+          button("+", "Enlarge", () => canvas.zoom(1.25)),
+          button("\u2212", "Make smaller", () => canvas.zoom(0.8)),
+          button("\u2922", "Show all", () => canvas.fit(undefined, 0)),
+        ),
+      ),
+      detail,
+    ),
     busiest,
   );
   const worker = new Worker(new URL("../layout-worker.js", import.meta.url), { type: "module" });
@@ -74,7 +116,8 @@ export function dataflow(host, _, query) {
       const seconds = (now - state.before.at) / 1000;
       for (const node of nodes) {
         const read = state.before.read.get(node.id);
-        if (read !== undefined && node.stats) state.rates.set(node.id, Math.max(0, (node.stats.records_in - read) / seconds));
+        if (read !== undefined && node.stats)
+          state.rates.set(node.id, Math.max(0, (node.stats.records_in - read) / seconds));
       }
     }
     state.before = { at: now, read: new Map(nodes.map((node) => [node.id, node.stats?.records_in ?? 0])) };
@@ -88,7 +131,11 @@ export function dataflow(host, _, query) {
     const key = names.join("\n");
     if (picker.dataset.key === key) return;
     picker.dataset.key = key;
-    put(picker, h("option", { value: "" }, "all views"), names.map((name) => h("option", { value: name }, name)));
+    put(
+      picker,
+      h("option", { value: "" }, "all views"),
+      names.map((name) => h("option", { value: name }, name)),
+    );
     if (!names.includes(state.view)) state.view = "";
     picker.value = state.view;
   }
@@ -103,14 +150,21 @@ export function dataflow(host, _, query) {
     if (fresh || shape !== state.shape) {
       state.shape = shape;
       asked += 1;
-      worker.postMessage({ number: asked, nodes: graph.nodes.map(({ id }) => ({ id, width: WIDTH, height: HEIGHT })), edges: graph.edges });
+      worker.postMessage({
+        number: asked,
+        nodes: graph.nodes.map(({ id }) => ({ id, width: WIDTH, height: HEIGHT })),
+        edges: graph.edges,
+      });
     } else {
       figures();
     }
   }
 
   function paint({ nodes, edges: lines, width, height }) {
-    put(edges, lines.map(([from, to, points]) => svg("path", { d: curve(points), dataset: { from, to } })));
+    put(
+      edges,
+      lines.map(([from, to, points]) => svg("path", { d: curve(points), dataset: { from, to } })),
+    );
     drawn.clear();
     const read = new Set(state.graph.edges.map(([from]) => from));
     const ends = new Set(state.graph.nodes.map(({ id }) => id).filter((id) => !read.has(id)));
@@ -133,7 +187,12 @@ export function dataflow(host, _, query) {
       const box = drawn.get(node.id);
       if (!box) continue;
       const stats = node.stats;
-      say(box.figures, stats ? `${short(stats.records_in)} in \u00b7 ${span(stats.time_ms)}${stats.held_records ? ` \u00b7 ${short(stats.held_records)} kept` : ""}` : "");
+      say(
+        box.figures,
+        stats
+          ? `${short(stats.records_in)} in \u00b7 ${span(stats.time_ms)}${stats.held_records ? ` \u00b7 ${short(stats.held_records)} kept` : ""}`
+          : "",
+      );
       const share = stats ? stats.time_ms / total : 0;
       box.heat.setAttribute("width", String(Math.max(0, Math.min(1, share * 4)) * WIDTH));
     }
@@ -148,7 +207,8 @@ export function dataflow(host, _, query) {
       box.element.classList.toggle("chosen", key === id);
       box.element.classList.toggle("far", near !== null && !near.has(key));
     }
-    for (const edge of edges.children) edge.classList.toggle("far", near !== null && !(near.has(edge.dataset.from) && near.has(edge.dataset.to)));
+    for (const edge of edges.children)
+      edge.classList.toggle("far", near !== null && !(near.has(edge.dataset.from) && near.has(edge.dataset.to)));
     describe();
   }
 
@@ -163,13 +223,36 @@ export function dataflow(host, _, query) {
     const fact = (name, value) => h("div", h("dt", name), h("dd", value));
     put(
       detail,
-      h("div.detail-head", h("h2", node.kind, h("small", node.id)), h("button", { type: "button", "aria-label": "Close", onclick: () => choose(null) }, "\u00d7")),
+      h(
+        "div.detail-head",
+        h("h2", node.kind, h("small", node.id)),
+        h("button", { type: "button", "aria-label": "Close", onclick: () => choose(null) }, "\u00d7"),
+      ),
       node.name && h("p", h("b", node.name)),
       h("p.mono", node.detail ?? ""),
       stats &&
-        h("dl.facts", fact("Records in", exact(stats.records_in)), fact("Records out", exact(stats.records_out)), rate !== undefined && fact("In a second", short(Math.round(rate * 10) / 10)), fact("Time", span(stats.time_ms)), fact("Kept", `${exact(stats.held_records ?? 0)} rows`), fact("Memory", bytes(stats.held_bytes ?? 0))),
-      node.state && h("p", h("span.quiet", "Keeps "), node.state, node.bounded === false ? h("span.tag", "grows") : h("span.tag.good", "bounded")),
-      (node.views ?? []).length > 0 && h("p", h("span.quiet", "Serves "), node.views.map((name, at) => [at ? ", " : "", h("a", { href: `#/view/${encodeURIComponent(name)}` }, name)])),
+        h(
+          "dl.facts",
+          fact("Records in", exact(stats.records_in)),
+          fact("Records out", exact(stats.records_out)),
+          rate !== undefined && fact("In a second", short(Math.round(rate * 10) / 10)),
+          fact("Time", span(stats.time_ms)),
+          fact("Kept", `${exact(stats.held_records ?? 0)} rows`),
+          fact("Memory", bytes(stats.held_bytes ?? 0)),
+        ),
+      node.state &&
+        h(
+          "p",
+          h("span.quiet", "Keeps "),
+          node.state,
+          node.bounded === false ? h("span.tag", "grows") : h("span.tag.good", "bounded"),
+        ),
+      (node.views ?? []).length > 0 &&
+        h(
+          "p",
+          h("span.quiet", "Serves "),
+          node.views.map((name, at) => [at ? ", " : "", h("a", { href: `#/view/${encodeURIComponent(name)}` }, name)]),
+        ),
     );
   }
 
@@ -191,7 +274,42 @@ export function dataflow(host, _, query) {
     return put(
       busiest,
       h("h2", "Where the time goes"),
-      h("div.scroll", h("table.data", h("thead", h("tr", h("th", "Operator"), h("th", "Does"), h("th.num", "Time"), h("th.num", "Share"), h("th.num", "Records in"), h("th.num", "In a second"), h("th.num", "Rows kept"), h("th.num", "Memory"))), h("tbody", rows.map((node) => h("tr", h("td", h("button.link", { type: "button", onclick: () => show(node.id) }, `${node.kind} ${node.id}`)), h("td.clip", { title: node.detail ?? "" }, node.name || node.detail), h("td.num", span(node.stats.time_ms)), h("td.num", `${((node.stats.time_ms / total) * 100).toFixed(1)} %`), h("td.num", exact(node.stats.records_in)), h("td.num", state.rates.has(node.id) ? short(Math.round(state.rates.get(node.id))) : ""), h("td.num", exact(node.stats.held_records ?? 0)), h("td.num", bytes(node.stats.held_bytes ?? 0))))))),
+      h(
+        "div.scroll",
+        h(
+          "table.data",
+          h(
+            "thead",
+            h(
+              "tr",
+              h("th", "Operator"),
+              h("th", "Does"),
+              h("th.num", "Time"),
+              h("th.num", "Share"),
+              h("th.num", "Records in"),
+              h("th.num", "In a second"),
+              h("th.num", "Rows kept"),
+              h("th.num", "Memory"),
+            ),
+          ),
+          h(
+            "tbody",
+            rows.map((node) =>
+              h(
+                "tr",
+                h("td", h("button.link", { type: "button", onclick: () => show(node.id) }, `${node.kind} ${node.id}`)),
+                h("td.clip", { title: node.detail ?? "" }, node.name || node.detail),
+                h("td.num", span(node.stats.time_ms)),
+                h("td.num", `${((node.stats.time_ms / total) * 100).toFixed(1)} %`),
+                h("td.num", exact(node.stats.records_in)),
+                h("td.num", state.rates.has(node.id) ? short(Math.round(state.rates.get(node.id))) : ""),
+                h("td.num", exact(node.stats.held_records ?? 0)),
+                h("td.num", bytes(node.stats.held_bytes ?? 0)),
+              ),
+            ),
+          ),
+        ),
+      ),
     );
   }
 
@@ -220,12 +338,19 @@ function makeBox(node, { x, y }, end, act) {
   const name = node.name || (end && node.views?.length ? `\u2192 ${node.views.join(", ")}` : strip(node.detail));
   const element = svg(
     "g.box",
-    { transform: `translate(${x - WIDTH / 2} ${y - HEIGHT / 2})`, tabindex: 0, role: "button", dataset: { kind: node.kind, id: node.id }, onclick: act, onkeydown: (event) => {
-      if (event.key === "Enter" || event.key === " ") {
-        event.preventDefault();
-        act();
-      }
-    } },
+    {
+      transform: `translate(${x - WIDTH / 2} ${y - HEIGHT / 2})`,
+      tabindex: 0,
+      role: "button",
+      dataset: { kind: node.kind, id: node.id },
+      onclick: act,
+      onkeydown: (event) => {
+        if (event.key === "Enter" || event.key === " ") {
+          event.preventDefault();
+          act();
+        }
+      },
+    },
     svg("title", {}, `${node.kind} ${node.id}: ${node.detail ?? ""}`),
     svg("rect.box-back", { width: WIDTH, height: HEIGHT, rx: 6 }),
     svg("rect.box-kind", { width: 4, height: HEIGHT, rx: 2 }),

@@ -10,23 +10,68 @@ const STATES = { reading: "Reading", live: "Live", ended: "Ended", failed: "Fail
 export function inputs(host) {
   const body = h("tbody");
   const summary = h("dl.facts");
-  const names = ["Table", "State", "Rows/s", "", "Rows", "Bytes/s", "Bytes", "Behind", "Waiting", "Senders", "Rejects", "Newest event"];
+  const names = [
+    "Table",
+    "State",
+    "Rows/s",
+    "",
+    "Rows",
+    "Bytes/s",
+    "Bytes",
+    "Behind",
+    "Waiting",
+    "Senders",
+    "Rejects",
+    "Newest event",
+  ];
   const numbers = new Set(["Rows/s", "Rows", "Bytes/s", "Bytes", "Behind", "Waiting", "Senders", "Rejects"]);
   put(
     host,
-    h("div.page-head", h("h1", "Inputs"), h("p.lead", "Where events come from. History is read once from its beginning; what is live goes on.")),
+    h(
+      "div.page-head",
+      h("h1", "Inputs"),
+      h("p.lead", "Where events come from. History is read once from its beginning; what is live goes on."),
+    ),
     summary,
-    h("section.card", h("div.scroll", { tabindex: 0, role: "region", "aria-label": "Inputs" }, h("table.data.inputs", h("thead", h("tr", names.map((name) => h(numbers.has(name) ? "th.num" : "th", { scope: "col" }, name)))), body))),
+    h(
+      "section.card",
+      h(
+        "div.scroll",
+        { tabindex: 0, role: "region", "aria-label": "Inputs" },
+        h(
+          "table.data.inputs",
+          h(
+            "thead",
+            h(
+              "tr",
+              names.map((name) => h(numbers.has(name) ? "th.num" : "th", { scope: "col" }, name)),
+            ),
+          ),
+          body,
+        ),
+      ),
+    ),
   );
   const lines = new Map();
 
   function update() {
     const status = engine.status;
     if (!status) return;
-    const list = [...(status.inputs ?? [])].sort((a, b) => Number(a.kind !== "live") - Number(b.kind !== "live") || a.table.localeCompare(b.table));
+    const list = [...(status.inputs ?? [])].sort(
+      (a, b) => Number(a.kind !== "live") - Number(b.kind !== "live") || a.table.localeCompare(b.table),
+    );
     const sum = (member) => list.reduce((total, input) => total + (input[member] ?? 0), 0);
     const fact = (name, value) => h("div", h("dt", name), h("dd", h("b", value)));
-    put(summary, fact("Inputs", exact(list.length)), fact("Rows", exact(sum("rows"))), fact("Rows/s", rate(sum("rows_per_s"))), fact("Bytes/s", bytes(sum("bytes_per_s"))), fact("Behind", bytes(sum("behind_bytes"))), fact("Rejects", exact(sum("rejects"))), fact("With a fault", exact(list.filter((input) => input.last_fault).length)));
+    put(
+      summary,
+      fact("Inputs", exact(list.length)),
+      fact("Rows", exact(sum("rows"))),
+      fact("Rows/s", rate(sum("rows_per_s"))),
+      fact("Bytes/s", bytes(sum("bytes_per_s"))),
+      fact("Behind", bytes(sum("behind_bytes"))),
+      fact("Rejects", exact(sum("rejects"))),
+      fact("With a fault", exact(list.filter((input) => input.last_fault).length)),
+    );
     const seen = new Set();
     list.forEach((input, place) => {
       const key = `${input.table}\n${input.location}`;
@@ -41,7 +86,8 @@ export function inputs(host) {
       line.element.remove();
       lines.delete(key);
     }
-    if (!list.length) put(body, h("tr", h("td.none", { colspan: names.length }, "No inputs. Start with --input table=location.")));
+    if (!list.length)
+      put(body, h("tr", h("td.none", { colspan: names.length }, "No inputs. Start with --input table=location.")));
   }
 
   update();
@@ -53,21 +99,39 @@ function makeLine(input) {
   const rates = [];
   const state = h("span.state.small", h("i"), h("b"));
   const fault = h("p.fault", { hidden: true });
-  const spark = svg("svg.spark", { viewBox: `0 0 ${REMEMBERED} 20`, preserveAspectRatio: "none", "aria-hidden": "true" }, svg("polyline"));
-  const cells = Object.fromEntries(["rate", "rows", "byteRate", "bytes", "behind", "waiting", "senders", "rejects"].map((key) => [key, h("td.num")]));
+  const spark = svg(
+    "svg.spark",
+    { viewBox: `0 0 ${REMEMBERED} 20`, preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("polyline"),
+  );
+  const cells = Object.fromEntries(
+    ["rate", "rows", "byteRate", "bytes", "behind", "waiting", "senders", "rejects"].map((key) => [key, h("td.num")]),
+  );
   const newest = h("td");
   const element = h(
     "tr",
     h("td", h("b", input.table), h("span.where", input.location), fault),
     h("td", state),
-    cells.rate, h("td", spark), cells.rows, cells.byteRate, cells.bytes, cells.behind, cells.waiting, cells.senders, cells.rejects, newest,
+    cells.rate,
+    h("td", spark),
+    cells.rows,
+    cells.byteRate,
+    cells.bytes,
+    cells.behind,
+    cells.waiting,
+    cells.senders,
+    cells.rejects,
+    newest,
   );
 
   function write(now) {
     rates.push(now.rows_per_s ?? 0);
     if (rates.length > REMEMBERED) rates.shift();
     const top = Math.max(...rates) || 1;
-    spark.firstChild.setAttribute("points", rates.map((value, at) => `${at + REMEMBERED - rates.length},${19 - (value / top) * 17}`).join(" "));
+    spark.firstChild.setAttribute(
+      "points",
+      rates.map((value, at) => `${at + REMEMBERED - rates.length},${19 - (value / top) * 17}`).join(" "),
+    );
     spark.classList.toggle("idle", Math.max(...rates) === 0);
     state.dataset.state = now.state;
     say(state.lastChild, STATES[now.state] ?? now.state);

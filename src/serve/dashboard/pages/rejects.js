@@ -13,10 +13,28 @@ const LONG = 240;
 export function rejects(host) {
   const summary = h("section.card.reasons");
   const list = h("ul.reject-list");
-  const search = h("input", { type: "search", placeholder: "Search reasons and records", "aria-label": "Search reasons and records", oninput: () => show() });
+  const search = h("input", {
+    type: "search",
+    placeholder: "Search reasons and records",
+    "aria-label": "Search reasons and records",
+    oninput: () => show(),
+  });
   const count = h("span.quiet", { role: "status" });
   const state = { rows: [], total: 0, chosen: null, seen: undefined, drawn: "" };
-  put(host, h("div.page-head", h("h1", "Rejects"), h("p.lead", "Records that could not be read as rows, or on which an expression failed. They are kept here and touch no answer; everything else goes on.")), summary, h("div.tools", search, count), list);
+  put(
+    host,
+    h(
+      "div.page-head",
+      h("h1", "Rejects"),
+      h(
+        "p.lead",
+        "Records that could not be read as rows, or on which an expression failed. They are kept here and touch no answer; everything else goes on.",
+      ),
+    ),
+    summary,
+    h("div.tools", search, count),
+    list,
+  );
   let closed = false;
 
   async function ask() {
@@ -35,8 +53,14 @@ export function rejects(host) {
   function show() {
     writeSummary();
     const text = search.value.trim().toLowerCase();
-    const kept = state.rows.filter((row) => (!state.chosen || kindOf(row) === state.chosen) && (!text || JSON.stringify(row).toLowerCase().includes(text)));
-    const part = state.total > state.rows.length ? ` The first ${exact(state.rows.length)} of ${exact(state.total)} are looked at; ask for the others in SQL.` : "";
+    const kept = state.rows.filter(
+      (row) =>
+        (!state.chosen || kindOf(row) === state.chosen) && (!text || JSON.stringify(row).toLowerCase().includes(text)),
+    );
+    const part =
+      state.total > state.rows.length
+        ? ` The first ${exact(state.rows.length)} of ${exact(state.total)} are looked at; ask for the others in SQL.`
+        : "";
     say(count, `${exact(kept.length)} ${kept.length === 1 ? "record" : "records"}.${part}`);
     const shown = kept.slice(-SHOWN).reverse();
     const key = JSON.stringify(shown);
@@ -61,7 +85,27 @@ export function rejects(host) {
       show();
     };
     summary.hidden = sorted.length === 0;
-    put(summary, h("h2", "Reasons"), h("ul", sorted.slice(0, 20).map(([key, { row, count }]) => h("li", h("button", { type: "button", "aria-pressed": String(state.chosen === key), onclick: () => choose(key) }, h("b", exact(count)), h("code", row.table), h("span", general(row.reason)))))));
+    put(
+      summary,
+      h("h2", "Reasons"),
+      h(
+        "ul",
+        sorted
+          .slice(0, 20)
+          .map(([key, { row, count }]) =>
+            h(
+              "li",
+              h(
+                "button",
+                { type: "button", "aria-pressed": String(state.chosen === key), onclick: () => choose(key) },
+                h("b", exact(count)),
+                h("code", row.table),
+                h("span", general(row.reason)),
+              ),
+            ),
+          ),
+      ),
+    );
   }
 
   ask();
@@ -82,9 +126,30 @@ const kindOf = (row) => `${row.table}\n${general(row.reason)}`;
 function item(row) {
   const record = row.record ?? "";
   const text = h("pre", { tabindex: 0 }, record.length > LONG ? `${record.slice(0, LONG)}\u2026` : record);
-  const more = record.length > LONG && h("button.link", { type: "button", onclick: (event) => {
-    text.textContent = record;
-    event.target.remove();
-  } }, `Show all ${exact(record.length)} characters`);
-  return h("li.card", h("p.reason", row.reason ?? ""), h("p.quiet", h("code", row.table ?? ""), row.input && row.input !== row.table ? [" from ", row.input] : "", row.file ? [" \u00b7 ", row.file] : "", row.position !== null && row.position !== undefined ? ` \u00b7 position ${exact(row.position)}` : ""), text, more);
+  const more =
+    record.length > LONG &&
+    h(
+      "button.link",
+      {
+        type: "button",
+        onclick: (event) => {
+          text.textContent = record;
+          event.target.remove();
+        },
+      },
+      `Show all ${exact(record.length)} characters`,
+    );
+  return h(
+    "li.card",
+    h("p.reason", row.reason ?? ""),
+    h(
+      "p.quiet",
+      h("code", row.table ?? ""),
+      row.input && row.input !== row.table ? [" from ", row.input] : "",
+      row.file ? [" \u00b7 ", row.file] : "",
+      row.position !== null && row.position !== undefined ? ` \u00b7 position ${exact(row.position)}` : "",
+    ),
+    text,
+    more,
+  );
 }

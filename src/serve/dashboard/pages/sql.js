@@ -12,7 +12,15 @@ const SHOWN = 1000;
 const FIRST = "SELECT table_name, table_type\nFROM information_schema.tables";
 
 export function sql(host, _, query) {
-  const area = h("textarea", { rows: 9, spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-label": "SQL", "aria-describedby": "sql-fault", value: query.get("q") ?? read(KEPT) ?? start() });
+  const area = h("textarea", {
+    rows: 9,
+    spellcheck: "false",
+    autocapitalize: "off",
+    autocomplete: "off",
+    "aria-label": "SQL",
+    "aria-describedby": "sql-fault",
+    value: query.get("q") ?? read(KEPT) ?? start(),
+  });
   const mirror = h("pre.mirror", { "aria-hidden": "true" });
   const fault = h("p.fault", { id: "sql-fault", role: "alert", hidden: true });
   const run = h("button.primary", { type: "button", onclick: ask }, "Run");
@@ -23,8 +31,22 @@ export function sql(host, _, query) {
   let closed = false;
   put(
     host,
-    h("div.page-head", h("h1", "SQL"), h("p.lead", "Ask anything of the views: one SELECT, answered once, over all views at one epoch.")),
-    h("div.sql-page", h("div", h("div.editor.card", mirror, area), fault, h("div.tools", run, h("span.quiet", "or Ctrl+Enter"), told), answer), h("aside", h("div.card", h("h2", "Views"), views), h("div.card", h("h2", "Asked before"), past))),
+    h(
+      "div.page-head",
+      h("h1", "SQL"),
+      h("p.lead", "Ask anything of the views: one SELECT, answered once, over all views at one epoch."),
+    ),
+    h(
+      "div.sql-page",
+      h(
+        "div",
+        h("div.editor.card", mirror, area),
+        fault,
+        h("div.tools", run, h("span.quiet", "or Ctrl+Enter"), told),
+        answer,
+      ),
+      h("aside", h("div.card", h("h2", "Views"), views), h("div.card", h("h2", "Asked before"), past)),
+    ),
   );
 
   function start() {
@@ -44,7 +66,10 @@ export function sql(host, _, query) {
       const found = await post("sql", { sql: area.value });
       if (closed) return;
       remember(text);
-      say(told, `${exact(found.rows.length)} ${found.rows.length === 1 ? "row" : "rows"} in ${span(performance.now() - began)}, epoch ${found.epoch}`);
+      say(
+        told,
+        `${exact(found.rows.length)} ${found.rows.length === 1 ? "row" : "rows"} in ${span(performance.now() - began)}, epoch ${found.epoch}`,
+      );
       write(found);
     } catch (error) {
       if (closed) return;
@@ -76,8 +101,46 @@ export function sql(host, _, query) {
     answer.hidden = false;
     put(
       answer,
-      h("div.row-tools", h("span.quiet", rows.length > SHOWN ? `The first ${exact(SHOWN)} are shown` : ""), rows.length > 0 && h("button", { type: "button", onclick: csv }, "CSV")),
-      h("div.scroll", { tabindex: 0, role: "region", "aria-label": "Answer" }, h("table.data", h("thead", h("tr", columns.map((column) => h(isNumeric(column) ? "th.num" : "th", { scope: "col", title: column.type }, column.name)))), h("tbody", rows.slice(0, SHOWN).map((row) => h("tr", columns.map((column) => h(isNumeric(column) ? "td.num" : "td", { class: [isNumeric(column) ? "num" : "", row[column.name] === null ? "null" : ""].join(" ").trim() || undefined }, row[column.name] === null ? "null" : cell(row[column.name], column.type)))))))),
+      h(
+        "div.row-tools",
+        h("span.quiet", rows.length > SHOWN ? `The first ${exact(SHOWN)} are shown` : ""),
+        rows.length > 0 && h("button", { type: "button", onclick: csv }, "CSV"),
+      ),
+      h(
+        "div.scroll",
+        { tabindex: 0, role: "region", "aria-label": "Answer" },
+        h(
+          "table.data",
+          h(
+            "thead",
+            h(
+              "tr",
+              columns.map((column) =>
+                h(isNumeric(column) ? "th.num" : "th", { scope: "col", title: column.type }, column.name),
+              ),
+            ),
+          ),
+          h(
+            "tbody",
+            rows.slice(0, SHOWN).map((row) =>
+              h(
+                "tr",
+                columns.map((column) =>
+                  h(
+                    isNumeric(column) ? "td.num" : "td",
+                    {
+                      class:
+                        [isNumeric(column) ? "num" : "", row[column.name] === null ? "null" : ""].join(" ").trim() ||
+                        undefined,
+                    },
+                    row[column.name] === null ? "null" : cell(row[column.name], column.type),
+                  ),
+                ),
+              ),
+            ),
+          ),
+        ),
+      ),
       rows.length === 0 && h("p.none", "No rows"),
     );
   }
@@ -96,7 +159,14 @@ export function sql(host, _, query) {
       mark(null);
       area.focus();
     };
-    put(past, texts.length ? texts.map((text) => h("button.link", { type: "button", title: text, onclick: () => use(text) }, text.replace(/\s+/g, " "))) : h("p.quiet", "Nothing yet"));
+    put(
+      past,
+      texts.length
+        ? texts.map((text) =>
+            h("button.link", { type: "button", title: text, onclick: () => use(text) }, text.replace(/\s+/g, " ")),
+          )
+        : h("p.quiet", "Nothing yet"),
+    );
   }
 
   function writeViews() {
@@ -108,7 +178,20 @@ export function sql(host, _, query) {
       area.dispatchEvent(new Event("input"));
       area.focus();
     };
-    put(views, engine.views.map((view) => h("button.link", { type: "button", title: `${view.comment ?? ""}\n${view.columns.map((column) => column.name).join(", ")}`, onclick: () => insert(view.name) }, view.name)));
+    put(
+      views,
+      engine.views.map((view) =>
+        h(
+          "button.link",
+          {
+            type: "button",
+            title: `${view.comment ?? ""}\n${view.columns.map((column) => column.name).join(", ")}`,
+            onclick: () => insert(view.name),
+          },
+          view.name,
+        ),
+      ),
+    );
   }
 
   area.addEventListener("input", () => put(mirror));
@@ -148,7 +231,10 @@ function toCsv(columns, rows) {
     return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
   };
   const line = (values) => `${values.map(field).join(",")}\r\n`;
-  return line(columns.map((column) => column.name)) + rows.map((row) => line(columns.map((column) => row[column.name]))).join("");
+  return (
+    line(columns.map((column) => column.name)) +
+    rows.map((row) => line(columns.map((column) => row[column.name]))).join("")
+  );
 }
 
 function read(key) {

@@ -17,7 +17,14 @@ export function view(host, name, query) {
   const show = () => {
     const entry = engine.byName.get(name);
     if (!entry) {
-      put(host, h("p.none", engine.views.length ? `There is no view \u201c${name}\u201d. ` : "The engine does not answer. ", h("a", { href: "#/" }, "All views")));
+      put(
+        host,
+        h(
+          "p.none",
+          engine.views.length ? `There is no view \u201c${name}\u201d. ` : "The engine does not answer. ",
+          h("a", { href: "#/" }, "All views"),
+        ),
+      );
       return false;
     }
     ({ close, repaint } = page(host, entry, query));
@@ -50,7 +57,11 @@ function page(host, entry, query) {
   put(
     host,
     h("p.crumbs", h("a", { href: "#/" }, "Views"), " / ", h("code", entry.name)),
-    h("div.view-head", h("div", h("h1", titleOf(entry)), entry.comment && h("p.lead", prose(entry.comment))), downloads(entry, table)),
+    h(
+      "div.view-head",
+      h("div", h("h1", titleOf(entry)), entry.comment && h("p.lead", prose(entry.comment))),
+      downloads(entry, table),
+    ),
     facts.element,
     drawn && h("section.card.chart", { dataset: { kind: plan.kind } }, tools, chart),
     table.element,
@@ -126,9 +137,26 @@ function chartTools(host, state, names, again) {
   };
   put(
     host,
-    figures && h("label", "Shown ", h("select", { onchange: pickFigure, value: plan.y.name }, plan.measures.map((column) => h("option", { value: column.name, selected: column === plan.y }, column.name)))),
+    figures &&
+      h(
+        "label",
+        "Shown ",
+        h(
+          "select",
+          { onchange: pickFigure, value: plan.y.name },
+          plan.measures.map((column) => h("option", { value: column.name, selected: column === plan.y }, column.name)),
+        ),
+      ),
     splits &&
-      h("label", `${plan.splits.map((column) => words(column.name)).join(", ")} `, h("select", { onchange: pickSlice }, [...names].sort().map((name) => h("option", { value: name, selected: name === state.slice }, name || "none")))),
+      h(
+        "label",
+        `${plan.splits.map((column) => words(column.name)).join(", ")} `,
+        h(
+          "select",
+          { onchange: pickSlice },
+          [...names].sort().map((name) => h("option", { value: name, selected: name === state.slice }, name || "none")),
+        ),
+      ),
     h("span.quiet", plan.unit ?? ""),
   );
 }
@@ -163,15 +191,30 @@ function factsOf(entry) {
 
 function downloads(entry, table) {
   const link = (format, text) =>
-    h("a.button", {
-      href: address(viewPath(entry.name), { format, limit: 100000 }),
-      download: `${entry.name}.${format}`,
-      onclick: (event) => {
-        event.preventDefault();
-        download(entry.name, format, table.query()).catch((fault) => alert(fault.message));
+    h(
+      "a.button",
+      {
+        href: address(viewPath(entry.name), { format, limit: 100000 }),
+        download: `${entry.name}.${format}`,
+        onclick: (event) => {
+          event.preventDefault();
+          download(entry.name, format, table.query()).catch((fault) => alert(fault.message));
+        },
       },
-    }, text);
-  return h("div.downloads", h("span.quiet", "Download"), link("csv", "CSV"), link("json", "JSON"), h("a.button", { href: `#/dataflow?view=${encodeURIComponent(entry.name)}` }, "Dataflow"), h("a.button", { href: `#/sql?q=${encodeURIComponent(`SELECT *\nFROM ${quoted(entry.name)}\nLIMIT 100`)}` }, "Ask in SQL"));
+      text,
+    );
+  return h(
+    "div.downloads",
+    h("span.quiet", "Download"),
+    link("csv", "CSV"),
+    link("json", "JSON"),
+    h("a.button", { href: `#/dataflow?view=${encodeURIComponent(entry.name)}` }, "Dataflow"),
+    h(
+      "a.button",
+      { href: `#/sql?q=${encodeURIComponent(`SELECT *\nFROM ${quoted(entry.name)}\nLIMIT 100`)}` },
+      "Ask in SQL",
+    ),
+  );
 }
 
 /** A name as SQL has it; `tillrace.inputs` stays as it is. */
@@ -180,10 +223,32 @@ const quoted = (name) => (/^[a-z_][a-z0-9_.]*$/.test(name) ? name : `"${name}"`)
 async function describe(host, entry) {
   const columns = h(
     "table.columns",
-    h("thead", h("tr", ["Column", "Type", "Meaning"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", entry.columns.map((column) => h("tr", h("td", h("code", column.name)), h("td.quiet", column.type + (column.nullable ? "" : " NOT NULL")), h("td", prose(column.comment))))),
+    h(
+      "thead",
+      h(
+        "tr",
+        ["Column", "Type", "Meaning"].map((name) => h("th", { scope: "col" }, name)),
+      ),
+    ),
+    h(
+      "tbody",
+      entry.columns.map((column) =>
+        h(
+          "tr",
+          h("td", h("code", column.name)),
+          h("td.quiet", column.type + (column.nullable ? "" : " NOT NULL")),
+          h("td", prose(column.comment)),
+        ),
+      ),
+    ),
   );
-  const reads = entry.tables?.length ? h("p.quiet", "Reads ", entry.tables.map((table, at) => [at ? ", " : "", h("code", table)])) : null;
+  const reads = entry.tables?.length
+    ? h(
+        "p.quiet",
+        "Reads ",
+        entry.tables.map((table, at) => [at ? ", " : "", h("code", table)]),
+      )
+    : null;
   put(host, h("div.card", h("h2", "Columns"), h("div.scroll", columns), reads));
   try {
     const schema = await get(viewPath(entry.name, "/schema"));
