@@ -5,6 +5,7 @@
 //! index brings rows with equal values in some columns together; it is made when somebody first
 //! asks by those columns, and kept up from then on.
 
+use std::cmp::Ordering;
 use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
@@ -38,6 +39,40 @@ pub(super) struct Kept {
     pub(super) changes: Arc<Vec<(RowKey, Diff)>>,
     /// All rows, once somebody has asked for them.
     batch: OnceLock<RecordBatch>,
+}
+
+/// A view's rows at one epoch and nothing else, for a reader that means to come back for what
+/// changed since. They share with later epochs what did not change.
+#[derive(Clone)]
+pub(super) struct Held(RowMap);
+
+impl Held {
+    /// No rows.
+    pub(super) fn none() -> Held {
+        Held(RowMap::new())
+    }
+
+    /// How to get from these rows to later ones, in the view's order. Costs a pass over both.
+    pub(super) fn changes_to(&self, later: &Kept) -> Vec<(RowKey, Diff)> {
+        let mut changes = Vec::new();
+        let mut before = (&self.0).into_iter().peekable();
+        let mut after = (&later.rows).into_iter().peekable();
+        loop {
+            let order = match (before.peek(), after.peek()) {
+                (None, None) => return changes,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((old, _)), Some((new, _))) => old.cmp(new),
+            };
+            let old = before.next_if(|_| order.is_le());
+            let new = after.next_if(|_| order.is_ge());
+            let count = |entry: Option<(_, &Diff)>| entry.map_or(0, |(_, count)| *count);
+            let diff = count(new) - count(old);
+            if let (Some((row, _)), true) = (new.or(old), diff != 0) {
+                changes.push((RowKey::clone(row), diff));
+            }
+        }
+    }
 }
 
 /// Rows by the values of some columns: those, encoded, and the row after them.
@@ -91,6 +126,11 @@ impl Kept {
             changes: Arc::default(),
             batch: OnceLock::new(),
         }
+    }
+
+    /// The rows alone.
+    pub(super) fn hold(&self) -> Held {
+        Held(self.rows.clone())
     }
 
     /// How many rows there are, each as often as it is there.

@@ -7,6 +7,7 @@
 //! reader can ask for an epoch by its number and follow a view without reading it again.
 
 mod codec;
+mod cursor;
 mod kept;
 mod publish;
 mod recent;
@@ -26,6 +27,7 @@ use codec::ViewCodec;
 use kept::Kept;
 use shards::Shard;
 
+pub use cursor::Cursor;
 pub use recent::{Catalog, Keep};
 
 pub(crate) use publish::{Delivery, EpochChanges, publish};

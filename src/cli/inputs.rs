@@ -42,15 +42,24 @@ impl Inputs {
     /// # Errors
     /// If there are none, the list cannot be read, or an input names no table of the script.
     pub fn resolve(&self, script: &Script) -> Result<Vec<InputSpec>, Error> {
+        let mut specs = self.specs()?;
+        if specs.is_empty() {
+            return Err(Error::NoInputs);
+        }
+        check_tables(&mut specs, script)?;
+        Ok(specs)
+    }
+
+    /// The inputs as they were named, those of the list first; perhaps none.
+    ///
+    /// # Errors
+    /// If the list cannot be read.
+    pub fn specs(&self) -> Result<Vec<InputSpec>, Error> {
         let mut specs = match &self.inputs {
             Some(path) => read_list(path)?,
             None => Vec::new(),
         };
         specs.extend(self.input.iter().cloned());
-        if specs.is_empty() {
-            return Err(Error::NoInputs);
-        }
-        check_tables(&mut specs, script)?;
         Ok(specs)
     }
 }

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub mod cell;
 mod check;
 mod completions;
+mod demo;
 mod error;
 mod explain;
 mod generate;
@@ -22,18 +22,22 @@ mod program;
 mod progress;
 mod rejects;
 mod replay;
+mod run;
 mod samples;
-pub mod table;
 mod timestamp;
 mod verify;
 
 pub use error::Error;
+
+use crate::present::count;
 
 const EXAMPLES: &str = "\
 Examples:
   tillrace                                     the samples through the dataflows that come along
   tillrace replay shop.sql --input orders=orders.jsonl
   tillrace replay dataflows --inputs data/samples/tillrace.inputs --view sales_by_category
+  tillrace run shop.sql -i orders=tail:orders.jsonl   live, with a page at 127.0.0.1:7717
+  tillrace demo                                a made-up shop, live, in the browser
   tillrace check shop.sql                      what is wrong with a script, and what it will keep
   tillrace generate --events 1000000 --out traffic
 
@@ -54,6 +58,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::Arguments),
+    Run(run::Arguments),
+    Demo(demo::Arguments),
     Check(check::Arguments),
     Explain(explain::Arguments),
     Verify(verify::Arguments),
@@ -70,6 +76,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
     let outcome = match cli.command {
         None => samples::run(),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
+        Some(Command::Run(arguments)) => run::run(&arguments),
+        Some(Command::Demo(arguments)) => demo::run(&arguments),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
@@ -82,19 +90,6 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         }
         outcome => outcome,
     }
-}
-
-/// A number with its thousands set apart: `1,234,567`.
-fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// `1 row`, `2 rows`.

@@ -42,7 +42,7 @@ pub fn describe(rejects: &RecordBatch, limit: usize) -> Vec<String> {
                 .unwrap_or("a row")
                 .to_owned(),
         };
-        format!("{place}: {}", super::cell::escape_controls(reason))
+        format!("{place}: {}", crate::present::cell::escape_controls(reason))
     };
     (0..rejects.num_rows().min(limit)).map(describe).collect()
 }

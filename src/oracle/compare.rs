@@ -17,7 +17,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
-use crate::cli::cell::Column;
+use crate::present::cell::Column;
 
 /// By how much two floats may differ, relative to the greater of them.
 const RELATIVE_TOLERANCE: f64 = 1e-9;

@@ -77,7 +77,9 @@ fn serve(path: &str, headers: &HeaderMap) -> Response {
     let tag = asset.tag.to_str().unwrap_or_default();
     // A weak tag is what a proxy that packs the answer makes of it.
     let is_known = known.is_some_and(|known| {
-        let mut tags = known.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
+        let mut tags = known
+            .split(',')
+            .map(|tag| tag.trim().trim_start_matches("W/"));
         tags.any(|known| known == tag || known == "*")
     });
     let head = [

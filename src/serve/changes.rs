@@ -67,9 +67,10 @@ pub(super) async fn changes(
             .max_message_size(MOST_FROM_CLIENT)
             .max_frame_size(MOST_FROM_CLIENT)
             .on_upgrade(move |socket| talk(socket, follower))),
-        Err(_) if headers.contains_key(header::UPGRADE) => {
-            Err(Problem::bad("bad_upgrade", "this is no WebSocket handshake"))
-        }
+        Err(_) if headers.contains_key(header::UPGRADE) => Err(Problem::bad(
+            "bad_upgrade",
+            "this is no WebSocket handshake",
+        )),
         Err(_) => Ok(server_sent(follower)),
     }
 }

@@ -53,7 +53,10 @@ impl Form {
             let mut parts = range.split(';').map(str::trim);
             let media = parts.next().unwrap_or_default();
             let quality = parts.find_map(|part| part.strip_prefix("q="));
-            (media, quality.and_then(|q| q.parse::<f32>().ok()).unwrap_or(1.0))
+            (
+                media,
+                quality.and_then(|q| q.parse::<f32>().ok()).unwrap_or(1.0),
+            )
         });
         let mut best = (Form::Json, 0.0);
         for (media, quality) in ranges {

@@ -51,11 +51,7 @@ fn check_token(app: &App, request: &Request) -> Result<(), Problem> {
     }
     let Some(secret) = secret(request) else {
         let message = "a token is needed: Authorization: Bearer TOKEN";
-        return Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "no_token",
-            message,
-        ));
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "no_token", message));
     };
     // All are compared, so that time does not tell which one was nearly right.
     let mut known = None;
@@ -95,7 +91,9 @@ fn secret(request: &Request) -> Option<String> {
     }
     let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(request.uri()).ok()?;
     let mut pairs = query.0.into_iter();
-    pairs.find(|(name, _)| name == "token").map(|(_, token)| token)
+    pairs
+        .find(|(name, _)| name == "token")
+        .map(|(_, token)| token)
 }
 
 /// Keeps pages of other origins out: browsers let them send requests to this server in the name of

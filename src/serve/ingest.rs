@@ -125,7 +125,9 @@ pub(super) async fn ingest(
     let prepare = move || Cut::new(unpack(packed, packing, most)?, records);
     let cut = if headers.contains_key(header::CONTENT_ENCODING) || most_is_large(&headers) {
         let failed = |error| Problem::internal("the body could not be read", &error);
-        tokio::task::spawn_blocking(prepare).await.map_err(failed)??
+        tokio::task::spawn_blocking(prepare)
+            .await
+            .map_err(failed)??
     } else {
         prepare()?
     };
@@ -211,14 +213,16 @@ fn wait(pairs: &[(String, String)]) -> Result<Wait, Problem> {
 
 fn outlet(app: &App, table: &str, format: &Format) -> Result<Outlet, Problem> {
     let name = format!("POST /ingest/{table}");
-    app.live.outlet(&name, table, format).map_err(|error| match error {
-        EngineError::Inputs(_) => {
-            let message = format!("table \"{table}\" cannot be read from this format: {error}");
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            Problem::new(status, "unsupported_media_type", message)
-        }
-        error => Problem::internal("the table takes no events", &error),
-    })
+    app.live
+        .outlet(&name, table, format)
+        .map_err(|error| match error {
+            EngineError::Inputs(_) => {
+                let message = format!("table \"{table}\" cannot be read from this format: {error}");
+                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                Problem::new(status, "unsupported_media_type", message)
+            }
+            error => Problem::internal("the table takes no events", &error),
+        })
 }
 
 fn receipt() -> (Receipt, oneshot::Receiver<Taken>) {
@@ -268,8 +272,11 @@ fn records(headers: &HeaderMap) -> Result<Records, Problem> {
     };
     match media.as_str() {
         "application/json" | "text/json" => Ok(Records::Json),
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl"
-        | "application/json-lines" | "application/x-jsonlines" => Ok(Records::JsonLines),
+        "application/x-ndjson"
+        | "application/ndjson"
+        | "application/jsonl"
+        | "application/json-lines"
+        | "application/x-jsonlines" => Ok(Records::JsonLines),
         "text/csv" | "application/csv" => Ok(Records::Csv(b',')),
         "text/tab-separated-values" => Ok(Records::Csv(b'\t')),
         // What curl and others say unless told otherwise.
@@ -320,7 +327,12 @@ fn packing(headers: &HeaderMap) -> Result<Packing, Problem> {
 }
 
 fn unpack(packed: Vec<u8>, packing: Packing, most: usize) -> Result<Vec<u8>, Problem> {
-    let broken = |_| Problem::bad("bad_encoding", "the body is not packed as Content-Encoding says");
+    let broken = |_| {
+        Problem::bad(
+            "bad_encoding",
+            "the body is not packed as Content-Encoding says",
+        )
+    };
     // One byte more than is taken tells that there is more.
     let limit = most as u64 + 1;
     let mut text = Vec::new();
@@ -332,7 +344,10 @@ fn unpack(packed: Vec<u8>, packing: Packing, most: usize) -> Result<Vec<u8>, Pro
         }
         Packing::Zstd => {
             let unpacking = zstd::Decoder::new(packed.as_slice()).map_err(broken)?;
-            unpacking.take(limit).read_to_end(&mut text).map_err(broken)?;
+            unpacking
+                .take(limit)
+                .read_to_end(&mut text)
+                .map_err(broken)?;
         }
     }
     match text.len() > most {

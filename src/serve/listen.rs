@@ -113,8 +113,8 @@ fn tls(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
     let certificates = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>())
         .map_err(|error| fault(io::Error::other(error)))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| fault(io::Error::other(error)))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| fault(io::Error::other(error)))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -141,57 +141,90 @@ fn of_process(text: &mut Exposition, report: &Report, latest: &Snapshot, app: &A
 }
 
 fn of_inputs(text: &mut Exposition, inputs: &[InputReport]) {
-    let mut of_all = |name: &str, kind: &str, help: &str, value: &dyn Fn(&InputReport) -> Option<f64>| {
-        text.metric(name, kind, help);
-        for (place, input) in inputs.iter().enumerate() {
-            let Some(value) = value(input) else { continue };
-            let place = place.to_string();
-            let kind = match input.kind {
-                InputKind::History => "history",
-                InputKind::Live => "live",
-                InputKind::Pushed => "pushed",
-            };
-            let labels = [
-                ("input", place.as_str()),
-                ("table", &input.table),
-                ("location", &input.location),
-                ("kind", kind),
-            ];
-            text.sample(name, &labels, value);
-        }
-    };
+    let mut of_all =
+        |name: &str, kind: &str, help: &str, value: &dyn Fn(&InputReport) -> Option<f64>| {
+            text.metric(name, kind, help);
+            for (place, input) in inputs.iter().enumerate() {
+                let Some(value) = value(input) else { continue };
+                let place = place.to_string();
+                let kind = match input.kind {
+                    InputKind::History => "history",
+                    InputKind::Live => "live",
+                    InputKind::Pushed => "pushed",
+                };
+                let labels = [
+                    ("input", place.as_str()),
+                    ("table", &input.table),
+                    ("location", &input.location),
+                    ("kind", kind),
+                ];
+                text.sample(name, &labels, value);
+            }
+        };
     let count = |count: &std::sync::atomic::AtomicU64| Some(count.load(Ordering::Relaxed) as f64);
-    of_all("tillrace_input_rows_total", "counter", "Records that became rows.", &|input| {
-        count(&input.counts.rows)
-    });
-    of_all("tillrace_input_bytes_total", "counter", "Bytes that were decoded.", &|input| {
-        count(&input.counts.bytes)
-    });
-    of_all("tillrace_input_rejects_total", "counter", "Records that were rejected.", &|input| {
-        count(&input.counts.rejects)
-    });
-    of_all("tillrace_input_waiting_pieces", "gauge", "Pieces of records that wait for a worker.", &|input| {
-        Some(input.waiting as f64)
-    });
-    of_all("tillrace_input_behind_bytes", "gauge", "Bytes that are known to lie ahead.", &|input| {
-        count(&input.source.as_ref()?.behind_bytes)
-    });
-    of_all("tillrace_input_connections", "gauge", "Connections or files that are open.", &|input| {
-        count(&input.source.as_ref()?.connections)
-    });
-    of_all("tillrace_input_faults_total", "counter", "Connections that broke and files that went away.", &|input| {
-        count(&input.source.as_ref()?.faults)
-    });
-    of_all("tillrace_input_waited_seconds_total", "counter", "How long the source waited for the engine.", &|input| {
-        let waited = input.source.as_ref()?.waited_ns.load(Ordering::Relaxed);
-        Some(waited as f64 / 1e9)
-    });
-    of_all("tillrace_input_lag_seconds", "gauge", "How old the newest event time is.", &|input| {
-        Some(age_s(input.counts.newest_event_time()?))
-    });
-    of_all("tillrace_input_up", "gauge", "Whether more can come of it.", &|input| {
-        Some(f64::from(u8::from(input.state != InputState::Ended)))
-    });
+    of_all(
+        "tillrace_input_rows_total",
+        "counter",
+        "Records that became rows.",
+        &|input| count(&input.counts.rows),
+    );
+    of_all(
+        "tillrace_input_bytes_total",
+        "counter",
+        "Bytes that were decoded.",
+        &|input| count(&input.counts.bytes),
+    );
+    of_all(
+        "tillrace_input_rejects_total",
+        "counter",
+        "Records that were rejected.",
+        &|input| count(&input.counts.rejects),
+    );
+    of_all(
+        "tillrace_input_waiting_pieces",
+        "gauge",
+        "Pieces of records that wait for a worker.",
+        &|input| Some(input.waiting as f64),
+    );
+    of_all(
+        "tillrace_input_behind_bytes",
+        "gauge",
+        "Bytes that are known to lie ahead.",
+        &|input| count(&input.source.as_ref()?.behind_bytes),
+    );
+    of_all(
+        "tillrace_input_connections",
+        "gauge",
+        "Connections or files that are open.",
+        &|input| count(&input.source.as_ref()?.connections),
+    );
+    of_all(
+        "tillrace_input_faults_total",
+        "counter",
+        "Connections that broke and files that went away.",
+        &|input| count(&input.source.as_ref()?.faults),
+    );
+    of_all(
+        "tillrace_input_waited_seconds_total",
+        "counter",
+        "How long the source waited for the engine.",
+        &|input| {
+            let waited = input.source.as_ref()?.waited_ns.load(Ordering::Relaxed);
+            Some(waited as f64 / 1e9)
+        },
+    );
+    of_all(
+        "tillrace_input_lag_seconds",
+        "gauge",
+        "How old the newest event time is.",
+        &|input| Some(age_s(input.counts.newest_event_time()?)),
+    );
+    of_all(
+        "tillrace_input_up",
+        "gauge",
+        "Whether more can come of it.",
+        &|input| Some(f64::from(u8::from(input.state != InputState::Ended))),
+    );
 }
 
 /// How long ago a time in nanoseconds since the Unix epoch is, in seconds.

@@ -36,7 +36,12 @@ impl Problem {
     }
 
     /// There is no such thing.
-    pub(super) fn unknown(code: &'static str, kind: &str, name: &str, near: Option<String>) -> Self {
+    pub(super) fn unknown(
+        code: &'static str,
+        kind: &str,
+        name: &str,
+        near: Option<String>,
+    ) -> Self {
         let hint = near.map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
         let message = format!("there is no {kind} \"{}\"{hint}", shortened(name));
         Problem::new(StatusCode::NOT_FOUND, code, message)

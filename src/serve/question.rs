@@ -191,7 +191,11 @@ impl Question {
 }
 
 fn number(key: &str, value: &str) -> Result<u64, Problem> {
-    let code = if key == "limit" { "bad_limit" } else { "bad_number" };
+    let code = if key == "limit" {
+        "bad_limit"
+    } else {
+        "bad_number"
+    };
     value.parse().map_err(|_| {
         let message = format!("{key} is a whole number, \"{}\" is none", shortened(value));
         Problem::bad(code, message)

@@ -130,7 +130,9 @@ impl Sessions {
         let system = Arc::new(MemorySchemaProvider::new());
         for reference in named {
             let name = match reference.schema() {
-                Some(schema) if schema == SYSTEM_SCHEMA => format!("{schema}.{}", reference.table()),
+                Some(schema) if schema == SYSTEM_SCHEMA => {
+                    format!("{schema}.{}", reference.table())
+                }
                 _ => reference.table().to_owned(),
             };
             let Some(view) = snapshot.view(&name) else {

@@ -91,8 +91,8 @@ pub(super) async fn sql(
 async fn text_of(app: &App, headers: &HeaderMap, request: Body) -> Result<String, Problem> {
     let media = media_type(headers);
     let bytes = body(request, MOST_SQL_BYTES, app.config.limits.body_pause).await?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Problem::bad("bad_utf8", "the query is not UTF-8"))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Problem::bad("bad_utf8", "the query is not UTF-8"))?;
     match media.as_deref() {
         Some("text/plain" | "application/sql") => Ok(text),
         Some("application/json") => {
@@ -137,11 +137,13 @@ fn written(snapshot: &Snapshot, rows: &RecordBatch) -> Vec<u8> {
 
 fn explained(unanswered: Unanswered) -> Problem {
     match unanswered {
-        Unanswered::NoQuery => {
-            Problem::bad("not_a_query", "only one SELECT can be asked; nothing can be changed here")
+        Unanswered::NoQuery => Problem::bad(
+            "not_a_query",
+            "only one SELECT can be asked; nothing can be changed here",
+        ),
+        Unanswered::UnknownView(name, near) => {
+            Problem::unknown("unknown_view", "view", &name, near).status(StatusCode::BAD_REQUEST)
         }
-        Unanswered::UnknownView(name, near) => Problem::unknown("unknown_view", "view", &name, near)
-            .status(StatusCode::BAD_REQUEST),
         Unanswered::TooManyRows => {
             let message = format!("the answer has more than {MOST_ROWS} rows; add a LIMIT");
             Problem::bad("too_many_rows", message)

@@ -168,7 +168,9 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
         epochs_published: report.epochs,
         memory_bytes: memory_bytes(),
         frontier_age_ms: report.frontier_age_ms,
-        inputs: inputs.map(|(place, input)| of_input(&app.rates, place, input)).collect(),
+        inputs: inputs
+            .map(|(place, input)| of_input(&app.rates, place, input))
+            .collect(),
     })
 }
 

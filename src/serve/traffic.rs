@@ -54,7 +54,9 @@ impl Traffic {
     pub(super) fn all(&self) -> Vec<((String, u16), Arc<Series>)> {
         let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
         let entries = series.iter();
-        entries.map(|(key, series)| (key.clone(), Arc::clone(series))).collect()
+        entries
+            .map(|(key, series)| (key.clone(), Arc::clone(series)))
+            .collect()
     }
 }
 

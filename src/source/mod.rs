@@ -84,7 +84,7 @@ impl OpenInput {
 }
 
 /// What the user said of one input: `--input table=path` and its options.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputSpec {
     /// The table that the records are rows of.
     pub table: String,

@@ -6,9 +6,6 @@ use std::path::Path;
 
 use super::{Compression, CsvOptions, Format, InputSpec, SourceError, live};
 
-/// The options of every input.
-const OPTIONS: &str = "format, delimiter, quote, header";
-
 impl InputSpec {
     /// Reads the text of `--input`, such as `orders=logs/*.csv?delimiter=;&header=false`. Options:
     ///
@@ -103,15 +100,10 @@ impl Parsed<'_> {
     }
 
     fn unknown(&self, location: &str, option: &str) -> SourceError {
-        let known = match live::option_names(location) {
-            Some(names) if names.is_empty() => OPTIONS.replace(", header", " and header"),
-            Some(names) => format!("{OPTIONS}, {names}"),
-            None => format!("{OPTIONS} and compression"),
-        };
         SourceError::UnknownOption {
             input: self.text.to_owned(),
             option: option.to_owned(),
-            known,
+            known: live::option_names(location),
         }
     }
 

@@ -31,7 +31,7 @@ const PREFIXES: [(&str, Scheme); 9] = [
 const STDIN: &str = "-";
 /// Before the name of a header that is to be sent along.
 pub(super) const HEADER: &str = "header.";
-/// The options of the format, which every input has.
+/// The options of the format, which every input has, and of the packing.
 const FORMAT_OPTIONS: [&str; 5] = ["format", "delimiter", "quote", "header", "compression"];
 
 impl Scheme {
@@ -85,21 +85,19 @@ pub(in crate::source) fn takes(location: &str, option: &str) -> bool {
     Scheme::of(location).is_some_and(|(scheme, _)| scheme.takes(option))
 }
 
-/// The options that an input at the location has beside those of its format, for a message;
-/// `None` if it is not live.
-pub(in crate::source) fn option_names(location: &str) -> Option<String> {
-    let (scheme, _) = Scheme::of(location)?;
-    let mut names = scheme.options().to_vec();
-    if scheme.is_url() {
-        names.push("header.NAME");
+/// The options that an input at the location has, for a message.
+pub(in crate::source) fn option_names(location: &str) -> String {
+    let mut names = FORMAT_OPTIONS[..4].to_vec();
+    match Scheme::of(location) {
+        None => names.push("compression"),
+        Some((scheme, _)) => {
+            names.extend(scheme.options());
+            names.extend(scheme.is_url().then_some("header.NAME"));
+            names.extend((scheme == Stdin).then_some("compression"));
+        }
     }
-    let Some((last, before)) = names.split_last() else {
-        return Some(String::new());
-    };
-    match before {
-        [] => Some(format!("and {last}")),
-        _ => Some(format!("{} and {last}", before.join(", "))),
-    }
+    let (last, before) = names.split_last().unwrap_or((&"", &[]));
+    format!("{} and {last}", before.join(", "))
 }
 
 /// Whether what follows a `?` is the query of a server's address rather than options: the address

@@ -75,6 +75,9 @@ impl UdpSource {
                     cutter.resume_at(self.received, None);
                     let mut pieces = Vec::new();
                     cutter.push(datagram, &mut pieces);
+                    if !datagram.ends_with(b"\n") {
+                        cutter.push(b"\n", &mut pieces);
+                    }
                     cutter.finish(&mut pieces);
                     pieces
                         .into_iter()

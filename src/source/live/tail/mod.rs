@@ -78,7 +78,7 @@ impl Tail<'_> {
         let mut pause = SHORTEST_PAUSE;
         let mut next_scan = Instant::now();
         let mut is_first = true;
-        loop {
+        while !self.outlet.is_closed() {
             let start = Instant::now();
             if next_scan <= start {
                 self.scan(std::mem::take(&mut is_first));
@@ -97,10 +97,8 @@ impl Tail<'_> {
             let spent = 4 * start.elapsed();
             pause = pause.max(spent).min(LONGEST_PAUSE);
             thread::sleep(pause);
-            if self.outlet.is_closed() {
-                return Closed;
-            }
         }
+        Closed
     }
 
     /// Looks for files that came, were renamed, or went away.

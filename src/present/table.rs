@@ -11,6 +11,7 @@ use arrow::error::ArrowError;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::cell::{self, Column};
+use super::count;
 
 /// The most terminal columns that a value takes up.
 pub const WIDEST_COLUMN: usize = 60;
@@ -50,8 +51,8 @@ pub fn write(to: &mut dyn Write, batch: &RecordBatch, limit: usize) -> io::Resul
             writeln!(
                 to,
                 "({} of {} rows)",
-                super::count(shown as u64),
-                super::count(total as u64)
+                count(shown as u64),
+                count(total as u64)
             )
         }
         _ => Ok(()),
