@@ -101,10 +101,10 @@ fn array_to_lines(text: &mut [u8]) -> Result<(), Problem> {
     let mut behind = 0;
     for element in elements {
         text[behind..element.start].fill(b' ');
+        // There is at least the bracket or comma before the element.
+        text[element.start - 1] = b'\n';
         blank_line_ends(&mut text[element.clone()]);
-        // At least the comma or bracket after the element.
-        text[element.end] = b'\n';
-        behind = element.end + 1;
+        behind = element.end;
     }
     text[behind..].fill(b' ');
     Ok(())

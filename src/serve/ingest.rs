@@ -47,7 +47,7 @@ pub(super) struct Ingested {
     rejected: u64,
     /// The first of those, with reasons.
     rejects: Vec<RejectEntry>,
-    /// The epoch that has the rows; null if there were no records.
+    /// The epoch from which on every view has the rows; null if there were no records.
     epoch: Option<u64>,
 }
 
@@ -165,7 +165,9 @@ pub(super) async fn ingest(
     if let Some(epoch) = ingested.epoch.filter(|_| wait == Wait::Published) {
         let mut published = app.live.catalog().subscribe();
         let over = published.wait_for(|published| *published >= epoch).await;
-        over.map_err(|error| Problem::internal("the engine has stopped", &error))?;
+        let over = over.map_err(|error| Problem::internal("the engine has stopped", &error))?;
+        // Epochs that end together are published as the last of them.
+        ingested.epoch = Some(*over);
     }
     Ok(Json(ingested))
 }

@@ -136,6 +136,9 @@ impl Sessions {
                 _ => reference.table().to_owned(),
             };
             let Some(view) = snapshot.view(&name) else {
+                if self.base.table_functions().contains_key(&name) {
+                    continue;
+                }
                 let names = snapshot.views().map(|output| output.view.name.as_str());
                 let near = near(&name, names.collect::<Vec<_>>());
                 return Err(Unanswered::UnknownView(name, near));

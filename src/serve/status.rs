@@ -127,8 +127,12 @@ pub(super) struct Readiness {
 impl Readiness {
     /// Whether the history has been read and published.
     pub(super) fn is_ready(&self, report: &Report) -> bool {
-        if report.state == RunState::CatchingUp || report.published_epoch == 0 {
+        if report.state != RunState::Live || report.published_epoch == 0 {
             return false;
+        }
+        let mut inputs = report.inputs.iter();
+        if !inputs.any(|input| input.kind == InputKind::History) {
+            return true;
         }
         let caught_up = *self.caught_up.get_or_init(|| report.open_epoch);
         report.published_epoch >= caught_up

@@ -45,9 +45,9 @@ fn tells_which_records_are_rejected_and_why() {
     let answer = shop.post("/ingest/sales", &[JSON_LINES], body.as_bytes()).json();
     assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(1), &json!(2)));
     let rejects = answer["rejects"].as_array().expect("rejects");
-    assert_eq!(rejects[0]["position"], 34);
+    assert_eq!(rejects[0]["position"], 33);
     assert_eq!(rejects[0]["text"], "nonsense");
-    assert_eq!(rejects[1]["position"], 43);
+    assert_eq!(rejects[1]["position"], 42);
     assert!(rejects[1]["reason"].as_str().expect("a reason").contains("quantity"));
     // Positions are those of the body, also within an array.
     let body = "[ {\"product_id\":\"p1\",\"quantity\":1},\n 7 ]";

@@ -64,7 +64,7 @@ fn only_reads() {
 #[test]
 fn points_at_what_is_wrong() {
     let shop = Shop::stocked();
-    let answer = ask(&shop, "SELECT category,\n  FRM by_category");
+    let answer = ask(&shop, "SELECT category\n  FROM by_category GROUP HAVING");
     let error = answer.json()["error"].clone();
     assert_eq!((answer.status, &error["code"]), (400, &json!("bad_sql")), "{error}");
     assert_eq!(error["line"], 2, "{error}");
@@ -90,7 +90,7 @@ fn bounds_what_a_query_takes() {
     let slow = ask(&shop, "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value + b.value = 3");
     assert_eq!(slow.status, 503, "{}", slow.text());
     assert!(["query_too_slow", "query_too_large"].contains(&slow.code().as_str()));
-    let large = ask(&shop, "SELECT value, count(*) FROM generate_series(1, 3000000) GROUP BY value ORDER BY 2, 1 LIMIT 1");
+    let large = ask(&shop, "SELECT value * 7919 % 1000003 AS v, count(*) FROM generate_series(1, 1000000) GROUP BY v ORDER BY 2, 1 LIMIT 1");
     assert_eq!((large.status, large.code()), (503, "query_too_large".to_owned()), "{}", large.text());
     let long = ask(&shop, "SELECT * FROM generate_series(1, 200000)");
     assert_eq!((long.status, long.code()), (400, "too_many_rows".to_owned()));

@@ -97,6 +97,7 @@ function orderOf(view, plan) {
   if (view.order?.length) return view.order;
   if (plan.kind === "bar") return [{ column: plan.y.name, descending: true }];
   if (["line", "stacked"].includes(plan.kind)) return [{ column: plan.x.name, descending: true }];
+  if (plan.kind === "alerts") return [{ column: plan.y.name, descending: plan.threshold === null }];
   const place = plan.columns.find((column) => PLACE.test(column.name));
   if (place) return [...plan.texts.slice(0, 1), place].map((column) => ({ column: column.name, descending: false }));
   const time = plan.times.find((column) => RECENT.test(column.name)) ?? plan.times[0];

@@ -12,6 +12,8 @@ import { FOLLOWED_ROWS } from "./live.js";
 import { compareRows } from "./order.js";
 
 const PAGE = 50;
+// Parameters of a view that are not columns. A column of such a name is asked for by `.ge` and `.le`, which mean it alone.
+const RESERVED = new Set(["order", "limit", "skip", "at", "columns", "format", "token"]);
 const OPERATORS = { ">=": "ge", "<=": "le", "!=": "ne", ">": "gt", "<": "lt", "=": "" };
 
 export function rowTable(entry, plan, given) {
@@ -174,7 +176,10 @@ export function rowTable(entry, plan, given) {
       const { operator, value } = condition(text);
       if (kindOf(column.type) === "text" && operator === null) asked[`${column.name}.like`] = `%${value}%`;
       else if (kindOf(column.type) === "boolean") asked[column.name] = /^(y|t)/i.test(value) ? "true" : "false";
-      else asked[column.name + (operator ? `.${operator}` : "")] = value;
+      else if (!operator && RESERVED.has(column.name)) {
+        asked[`${column.name}.ge`] = value;
+        asked[`${column.name}.le`] = value;
+      } else asked[column.name + (operator ? `.${operator}` : "")] = value;
     }
     const text = firstText(columns);
     if (state.search.trim() && text) asked[`${text.name}.like`] = `%${state.search.trim()}%`;

@@ -36,7 +36,7 @@ export function create(host, plan, { full = false } = {}) {
   let share = false;
 
   const write = (value) =>
-    value === null || value === undefined ? "\u2013" : share ? percent(value) : exact(trim(value));
+    value === null || value === undefined ? "\u2013" : share ? percent(value) : exact(rounded(value, plan.y.type));
 
   function update(rows, slice) {
     const data = seriesOf(plan, rows, slice, full ? Infinity : PANEL_POINTS);
@@ -209,6 +209,12 @@ const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 
 // Counts have no halves.
 const WHOLE = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
+
+/** Digits after the point as the column has them; sums of what is drawn are of the same scale. */
+const rounded = (value, type) => {
+  const scale = /^DECIMAL\(\d+, ?(\d+)\)/i.exec(type)?.[1];
+  return scale === undefined ? trim(value) : value.toFixed(Number(scale));
+};
 
 const trim = (value) => (Number.isInteger(value) ? value : Number(value.toFixed(4)).toString());
 
