@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::live_feed::LiveFeed;
 use super::memory::MemoryWatch;
-use super::worker::Status;
+use super::status::Status;
 use crate::delta::Time;
 
 /// How often the clock looks whether an epoch can close.

@@ -13,6 +13,7 @@ mod live;
 mod live_feed;
 pub mod memory;
 mod report;
+mod status;
 mod worker;
 
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ use crate::source::{Block, Blocks, Format, OpenInput};
 use crossbeam_channel::Sender;
 use feed::{Feed, PushFeed, ReplayFeed, Task};
 use intake::Intake;
-use worker::Status;
+use status::Status;
 
 /// How a plan is run.
 #[derive(Debug, Clone)]
@@ -175,7 +176,7 @@ impl Shared {
             catalog::publish(&publisher, workers, &deliveries, |epoch| {
                 status.publish(epoch)
             });
-            watch.is_over();
+            watch.end();
         };
         let thread = std::thread::Builder::new().name("catalog".to_owned());
         let started: std::io::Result<JoinHandle<()>> = thread.spawn(publish);

@@ -16,6 +16,9 @@ use crate::sink::SinkSpec;
 use crate::source::InputSpec;
 use crate::wiring::{self, Wire, Wiring};
 
+/// A sink as it was said, and what that means.
+pub type NamedSink = (String, SinkSpec);
+
 /// What a run is to do, checked as far as it can be without opening anything.
 pub struct Settings {
     /// The wiring file, if there is one.
@@ -27,7 +30,7 @@ pub struct Settings {
     /// What is read, in order.
     pub inputs: Vec<InputSpec>,
     /// Where answers go: as it was said, and what it means.
-    pub sinks: Vec<(String, SinkSpec)>,
+    pub sinks: Vec<NamedSink>,
     /// Where they are served, if anywhere.
     pub serve: Option<ServeConfig>,
 }
@@ -92,7 +95,7 @@ fn read_wires(
     file: &Path,
     wiring: &Wiring,
     plan: &Plan,
-) -> Result<(Vec<InputSpec>, Vec<(String, SinkSpec)>), Error> {
+) -> Result<(Vec<InputSpec>, Vec<NamedSink>), Error> {
     let mut faults: Vec<Fault> = Vec::new();
     let mut inputs = Vec::new();
     for Wire { text, origin } in &wiring.inputs {
