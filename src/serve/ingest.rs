@@ -89,7 +89,7 @@ impl Ingested {
         ("Content-Encoding" = Option<Packing>, Header, description = "How the body is packed"),
     ),
     request_body(description = "The records", content(
-        (Object = "application/json"),
+        (serde_json::Value = "application/json"),
         (String = "application/x-ndjson"),
         (String = "text/csv"),
     )),
@@ -224,7 +224,11 @@ fn wait(pairs: &[(String, String)]) -> Result<Wait, Problem> {
 }
 
 fn outlet(app: &App, table: &str, format: &Format) -> Result<Outlet, Problem> {
-    let name = format!("POST /ingest/{table}");
+    let kind = match format {
+        Format::Csv(_) => " as CSV",
+        _ => "",
+    };
+    let name = format!("POST /ingest/{table}{kind}");
     app.live
         .outlet(&name, table, format)
         .map_err(|error| match error {
@@ -324,7 +328,7 @@ fn packing(headers: &HeaderMap) -> Result<Packing, Problem> {
         return Ok(Packing::None);
     };
     match named.to_str().unwrap_or_default().trim() {
-        "" | "identity" => Ok(Packing::None),
+        "identity" => Ok(Packing::None),
         "gzip" | "x-gzip" => Ok(Packing::Gzip),
         "zstd" => Ok(Packing::Zstd),
         other => {

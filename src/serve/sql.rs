@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use datafusion::common::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use utoipa::ToSchema;
@@ -163,7 +164,7 @@ fn of_datafusion(error: &DataFusionError) -> Problem {
         }
         _ => {}
     }
-    let message = error.find_root().strip_backtrace();
+    let message = plain(error.find_root());
     let (message, place) = split_place(&message);
     let known = error.diagnostic().and_then(|told| told.span);
     let place = known
@@ -173,6 +174,24 @@ fn of_datafusion(error: &DataFusionError) -> Problem {
     match place {
         Some((line, column)) => problem.with("line", line).with("column", column),
         None => problem,
+    }
+}
+
+/// What an error says, without the names of the parts of DataFusion that say it.
+fn plain(error: &DataFusionError) -> String {
+    match error {
+        DataFusionError::SQL(error, _) => match error.as_ref() {
+            ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
+                message.clone()
+            }
+            other => other.to_string(),
+        },
+        DataFusionError::Plan(message)
+        | DataFusionError::Execution(message)
+        | DataFusionError::NotImplemented(message) => message.clone(),
+        DataFusionError::SchemaError(error, _) => error.to_string(),
+        DataFusionError::ArrowError(error, _) => error.to_string(),
+        other => other.strip_backtrace(),
     }
 }
 
