@@ -13,7 +13,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::DataType;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tillrace::catalog::Snapshot;
-use tillrace::cli::cell::{self, Column};
+use tillrace::present::cell::{self, Column};
 use tillrace::engine::{Config, Engine};
 use tillrace::oracle::floats_close;
 use tillrace::plan;
