@@ -84,7 +84,7 @@ impl Follower {
     ) -> Result<Follower, Problem> {
         let catalog = app.live.catalog();
         let latest = catalog.latest();
-        let schema = &views::view(&latest, &view)?.output().schema;
+        let schema = &views::view(&app, &latest, &view)?.output().schema;
         let question = Question::parse(schema, pairs)?;
         if app.is_closing() {
             return Err(Problem::busy("stopping", "the server stops", 5));

@@ -20,6 +20,7 @@ use super::openapi::{Failure, SqlAnswer};
 use super::problem::Problem;
 use super::question::MOST_ROWS;
 use super::sessions::Unanswered;
+use super::views::unknown_view;
 use crate::catalog::Snapshot;
 use crate::decode::sql_type;
 
@@ -75,7 +76,8 @@ pub(super) async fn sql(
             let snapshot = worker.live.catalog().latest();
             let answer = worker.sessions.answer(&text, &snapshot);
             let rows = tokio::time::timeout(limit, answer).await;
-            let rows = rows.map_err(|_| slow())?.map_err(explained)?;
+            let rows = rows.map_err(|_| slow())?;
+            let rows = rows.map_err(|unanswered| explained(&worker, &snapshot, unanswered))?;
             Ok(written(&snapshot, &rows))
         })
     });
@@ -136,14 +138,14 @@ fn written(snapshot: &Snapshot, rows: &RecordBatch) -> Vec<u8> {
     out
 }
 
-fn explained(unanswered: Unanswered) -> Problem {
+fn explained(app: &App, snapshot: &Snapshot, unanswered: Unanswered) -> Problem {
     match unanswered {
         Unanswered::NoQuery => Problem::bad(
             "not_a_query",
             "only one SELECT can be asked; nothing can be changed here",
         ),
-        Unanswered::UnknownView(name, near) => {
-            Problem::unknown("unknown_view", "view", &name, near).status(StatusCode::BAD_REQUEST)
+        Unanswered::UnknownView(name) => {
+            unknown_view(app, snapshot, &name).status(StatusCode::BAD_REQUEST)
         }
         Unanswered::TooManyRows => {
             let message = format!("the answer has more than {MOST_ROWS} rows; add a LIMIT");

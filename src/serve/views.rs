@@ -162,7 +162,7 @@ pub(super) async fn schema(
 ) -> Result<Json<ViewSchema>, Problem> {
     let name = path(name)?;
     let snapshot = app.live.catalog().latest();
-    let view = view(&snapshot, &name)?;
+    let view = view(&app, &snapshot, &name)?;
     Ok(Json(ViewSchema {
         view: ViewEntry::new(&view),
         epoch: snapshot.epoch(),
@@ -208,10 +208,10 @@ pub(super) async fn rows(
     let catalog = app.live.catalog();
     let (question, snapshot, indexed, is_heavy) = {
         let latest = catalog.latest();
-        let schema = &view(&latest, &name)?.output().schema;
+        let schema = &view(&app, &latest, &name)?.output().schema;
         let question = Question::parse(schema, &query(pairs)?)?;
         let snapshot = at(catalog, latest, question.at)?;
-        let view = view(&snapshot, &name)?;
+        let view = view(&app, &snapshot, &name)?;
         let indexed = question.by_index(&view);
         let is_heavy = indexed.is_none() && question.is_heavy(&view);
         (question, snapshot, indexed, is_heavy)
@@ -236,7 +236,7 @@ fn answer(
     form: Form,
     indexed: Option<RecordBatch>,
 ) -> Result<Response, Problem> {
-    let view = view(snapshot, name)?;
+    let view = snapshot.view(name).expect("the view has been found");
     let failed = |error| Problem::internal("the rows could not be compared", &error);
     let limit = question.limit.unwrap_or(ROWS);
     let found = question.answer(catalog, &view, limit, indexed);
@@ -313,12 +313,28 @@ pub(super) fn query(pairs: Pairs) -> Result<Vec<(String, String)>, Problem> {
 }
 
 /// A view by its name.
-pub(super) fn view<'a>(snapshot: &'a Snapshot, name: &str) -> Result<ViewAt<'a>, Problem> {
-    snapshot.view(name).ok_or_else(|| {
+pub(super) fn view<'a>(
+    app: &App,
+    snapshot: &'a Snapshot,
+    name: &str,
+) -> Result<ViewAt<'a>, Problem> {
+    let found = snapshot.view(name);
+    found.ok_or_else(|| unknown_view(app, snapshot, name))
+}
+
+/// What is said of a name that is no view's.
+pub(super) fn unknown_view(app: &App, snapshot: &Snapshot, name: &str) -> Problem {
+    let script = &app.live.plan().script;
+    let message = if script.view(name).is_some() {
+        format!("the answer of view \"{name}\" is not kept; CREATE MATERIALIZED VIEW keeps one")
+    } else if script.table(name).is_some() {
+        format!("\"{name}\" is a table; views are read")
+    } else {
         let names = snapshot.views().map(|output| output.view.name.as_str());
         let near = near(name, names.collect::<Vec<_>>());
-        Problem::unknown("unknown_view", "view", name, near)
-    })
+        return Problem::unknown("unknown_view", "view", name, near);
+    };
+    Problem::new(StatusCode::NOT_FOUND, "unknown_view", message)
 }
 
 /// The snapshot that was the last one at an epoch; the latest unless one is asked for.
