@@ -13,6 +13,7 @@ pub mod present;
 pub mod render;
 pub mod row;
 pub mod script;
+pub mod serve;
 pub mod sink;
 pub mod source;
 pub mod wiring;

@@ -80,7 +80,7 @@ pub struct Snapshot {
 }
 
 /// One view's rows: kept from epoch to epoch, or in shards that no longer change.
-pub(crate) enum Answer {
+enum Answer {
     Kept(Kept),
     Frozen {
         shards: Vec<Mutex<Shard>>,

@@ -8,8 +8,11 @@ use arrow::error::ArrowError;
 use crate::engine::EngineError;
 use crate::oracle::OracleError;
 use crate::script::{Faults, LoadError};
+use crate::serve::ServeError;
+use crate::sink::SinkError;
 use crate::source::generate::GenerateError;
 use crate::source::{SourceError, SourceErrors};
+use crate::wiring::WiringError;
 
 /// Why a subcommand failed.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +100,26 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The wiring file could not be read or is wrong.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    /// A sink could not be opened.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The server could not start.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// A filter of the log that cannot be read.
+    #[error("--log {filter}: {reason}")]
+    LogFilter {
+        /// The filter.
+        filter: String,
+        /// Why.
+        reason: String,
+    },
+    /// No handler for signals could be installed.
+    #[error("could not listen for signals")]
+    Signals(#[source] io::Error),
     /// Arguments that do not go together.
     #[error("{0}")]
     Usage(&'static str),
@@ -116,6 +139,18 @@ impl Error {
             _ => 1,
         }
     }
+}
+
+/// An error and what caused it, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 fn did_you_mean(near: &Option<String>) -> String {

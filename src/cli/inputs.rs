@@ -42,15 +42,24 @@ impl Inputs {
     /// # Errors
     /// If there are none, the list cannot be read, or an input names no table of the script.
     pub fn resolve(&self, script: &Script) -> Result<Vec<InputSpec>, Error> {
+        let mut specs = self.specs()?;
+        if specs.is_empty() {
+            return Err(Error::NoInputs);
+        }
+        check_tables(&mut specs, script)?;
+        Ok(specs)
+    }
+
+    /// The inputs as they were named, those of the list first; perhaps none.
+    ///
+    /// # Errors
+    /// If the list cannot be read.
+    pub fn specs(&self) -> Result<Vec<InputSpec>, Error> {
         let mut specs = match &self.inputs {
             Some(path) => read_list(path)?,
             None => Vec::new(),
         };
         specs.extend(self.input.iter().cloned());
-        if specs.is_empty() {
-            return Err(Error::NoInputs);
-        }
-        check_tables(&mut specs, script)?;
         Ok(specs)
     }
 }
@@ -100,9 +109,7 @@ pub fn read_list(path: &Path) -> Result<Vec<InputSpec>, Error> {
             source,
         };
         let mut spec = InputSpec::parse(line).map_err(wrong)?;
-        if spec.location != "-" {
-            spec.location = folder.join(&spec.location).to_string_lossy().into_owned();
-        }
+        spec.relative_to(folder);
         specs.push(spec);
     }
     Ok(specs)

@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 mod check;
 mod completions;
+mod demo;
 mod error;
 mod explain;
 mod generate;
@@ -21,6 +22,7 @@ mod program;
 mod progress;
 mod rejects;
 mod replay;
+mod run;
 mod samples;
 mod timestamp;
 mod verify;
@@ -34,6 +36,8 @@ Examples:
   tillrace                                     the samples through the dataflows that come along
   tillrace replay shop.sql --input orders=orders.jsonl
   tillrace replay dataflows --inputs data/samples/tillrace.inputs --view sales_by_category
+  tillrace run shop.sql -i orders=tail:orders.jsonl   live, with a page at 127.0.0.1:7717
+  tillrace demo                                a made-up shop, live, in the browser
   tillrace check shop.sql                      what is wrong with a script, and what it will keep
   tillrace generate --events 1000000 --out traffic
 
@@ -54,6 +58,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::Arguments),
+    Run(run::Arguments),
+    Demo(demo::Arguments),
     Check(check::Arguments),
     Explain(explain::Arguments),
     Verify(verify::Arguments),
@@ -70,6 +76,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
     let outcome = match cli.command {
         None => samples::run(),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
+        Some(Command::Run(arguments)) => run::run(&arguments),
+        Some(Command::Demo(arguments)) => demo::run(&arguments),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),

@@ -19,7 +19,7 @@ use super::program::{self, Scripts};
 use super::progress::{per_second, show_while};
 use super::{Error, count, counted, inputs, rejects, timestamp};
 use crate::catalog::Snapshot;
-use crate::engine::{self, Config, Progress};
+use crate::engine::{self, Config, Progress, memory};
 use crate::plan::Plan;
 use crate::present::whole_file;
 use crate::source::{Blocks, InputSpec, OpenOptions};
@@ -233,7 +233,7 @@ impl Run {
         let rows = self.progress.rows.load(Ordering::Relaxed);
         let bytes = self.progress.bytes.load(Ordering::Relaxed);
         let megabytes = bytes as f64 / 1e6 / self.elapsed.as_secs_f64().max(1e-9);
-        let memory = peak_memory().map_or_else(String::new, |bytes| {
+        let memory = memory::peak_bytes().map_or_else(String::new, |bytes| {
             format!(", peak memory {:.0} MiB", bytes as f64 / f64::from(1 << 20))
         });
         eprintln!(
@@ -307,14 +307,4 @@ fn create_folder(folder: &Path) -> Result<(), Error> {
     };
     fs::create_dir_all(folder).map_err(failed)?;
     whole_file::check_writable(folder).map_err(failed)
-}
-
-/// The most memory that this process has had, in bytes; known on Linux only.
-fn peak_memory() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }

@@ -40,7 +40,7 @@ impl Fault {
     }
 }
 /// The type as SQL names it.
-pub(super) fn sql_type(data_type: &DataType) -> Cow<'static, str> {
+pub fn sql_type(data_type: &DataType) -> Cow<'static, str> {
     match data_type {
         DataType::Utf8 => "TEXT".into(),
         DataType::Boolean => "BOOLEAN".into(),
@@ -48,6 +48,10 @@ pub(super) fn sql_type(data_type: &DataType) -> Cow<'static, str> {
         DataType::Int16 => "SMALLINT".into(),
         DataType::Int32 => "INT".into(),
         DataType::Int64 => "BIGINT".into(),
+        DataType::UInt8 => "TINYINT UNSIGNED".into(),
+        DataType::UInt16 => "SMALLINT UNSIGNED".into(),
+        DataType::UInt32 => "INT UNSIGNED".into(),
+        DataType::UInt64 => "BIGINT UNSIGNED".into(),
         DataType::Float32 => "REAL".into(),
         DataType::Float64 => "DOUBLE".into(),
         DataType::Decimal128(precision, scale) => format!("DECIMAL({precision},{scale})").into(),

@@ -31,6 +31,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 
+pub use fault::sql_type;
+
 use crate::script::Table;
 use crate::source::{Block, Format, OpenInput, Payload};
 use parquet::ParquetReader;

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::live_feed::LiveFeed;
+use super::memory::MemoryWatch;
 use super::worker::Status;
 use crate::delta::Time;
 
@@ -54,43 +55,62 @@ pub(super) fn now_ns() -> i64 {
     })
 }
 
-/// The thread that closes epochs; ends when the feed has ended.
-pub(super) fn start(
-    feed: Arc<LiveFeed>,
-    status: Arc<Status>,
-    ticks: Ticks,
-    wake_workers: impl Fn() + Send + 'static,
-) -> std::io::Result<JoinHandle<()>> {
-    thread::Builder::new()
-        .name("clock".to_owned())
-        .spawn(move || {
-            let mut closed: Time = 0;
-            let mut closed_at = Instant::now();
-            loop {
-                let mood = feed.mood();
-                if mood.ended || status.is_any_dead() {
-                    return;
-                }
-                let tick = match (mood.holds_records, mood.catching_up) {
-                    (true, true) => ticks.catching_up,
-                    (true, false) => ticks.busy,
-                    (false, _) => ticks.idle,
-                };
-                let due = closed_at.elapsed() >= tick || mood.full;
-                if due && status.published() >= closed {
-                    closed = feed.close_epoch(now_ms());
-                    closed_at = Instant::now();
-                    wake_workers();
-                    continue;
-                }
-                let left = tick.saturating_sub(closed_at.elapsed());
-                let wait = if mood.holds_records {
-                    LOOK
-                } else {
-                    // Woken when a record comes.
-                    left.max(LOOK)
-                };
-                thread::park_timeout(wait);
+/// What closes epochs.
+pub(super) struct Clock {
+    /// Whose epochs.
+    pub(super) feed: Arc<LiveFeed>,
+    /// How far the engine has published.
+    pub(super) status: Arc<Status>,
+    /// How long epochs are.
+    pub(super) ticks: Ticks,
+    /// The most memory that the process may use before it takes no more, in bytes.
+    pub(super) memory_limit: Option<u64>,
+    /// Wakes workers that wait.
+    pub(super) wake_workers: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Clock {
+    /// Runs on a thread of its own until the feed has ended.
+    ///
+    /// # Errors
+    ///
+    /// If no thread starts.
+    pub(super) fn start(self) -> std::io::Result<JoinHandle<()>> {
+        let thread = thread::Builder::new().name("clock".to_owned());
+        thread.spawn(move || self.run())
+    }
+
+    fn run(self) {
+        let mut closed: Time = 0;
+        let mut closed_at = Instant::now();
+        let mut memory = self.memory_limit.map(MemoryWatch::new);
+        loop {
+            if let Some(paused) = memory.as_mut().and_then(MemoryWatch::look) {
+                self.feed.pause(paused);
+                (self.wake_workers)();
             }
-        })
+            let mood = self.feed.mood();
+            if mood.ended || self.status.is_any_dead() {
+                return;
+            }
+            let tick = match (mood.holds_records, mood.catching_up) {
+                (true, true) => self.ticks.catching_up,
+                (true, false) => self.ticks.busy,
+                (false, _) => self.ticks.idle,
+            };
+            let due = closed_at.elapsed() >= tick || mood.full;
+            if due && self.status.published() >= closed {
+                closed = self.feed.close_epoch(now_ms());
+                closed_at = Instant::now();
+                (self.wake_workers)();
+                continue;
+            }
+            // Without records it is woken when one comes.
+            let wait = match mood.holds_records {
+                true => LOOK,
+                false => tick.saturating_sub(closed_at.elapsed()).max(LOOK),
+            };
+            thread::park_timeout(wait);
+        }
+    }
 }

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::clock::{self, Ticks};
+use super::clock::{Clock, Ticks, now_ms};
 use super::error::EngineError;
 use super::intake::Intake;
 use super::live_feed::{LiveFeed, LiveSource};
@@ -27,6 +27,9 @@ pub struct LiveConfig {
     pub ticks: Ticks,
     /// How much of the past readers can ask for.
     pub keep: Keep,
+    /// While the process uses more memory than this, in bytes, nothing more is taken and senders
+    /// wait.
+    pub memory_limit: Option<u64>,
 }
 
 /// What a live run reads.
@@ -78,11 +81,14 @@ impl Live {
         let shared = Arc::new(shared);
         let run = Run::start(Arc::clone(&shared))?;
         let wake = wake_all(run.threads());
-        let status = Arc::clone(&shared.status);
-        let started = clock::start(Arc::clone(&feed), status, config.ticks, {
-            let wake = Arc::clone(&wake);
-            move || wake()
-        });
+        let clock = Clock {
+            feed: Arc::clone(&feed),
+            status: Arc::clone(&shared.status),
+            ticks: config.ticks,
+            memory_limit: config.memory_limit,
+            wake_workers: Arc::clone(&wake),
+        };
+        let started = clock.start();
         let clock = started.map_err(|error| EngineError::Start(error.to_string()))?;
         feed.set_clock(clock.thread().clone());
         let live = Live {
@@ -91,7 +97,7 @@ impl Live {
             catalog,
             shared,
             config,
-            started_ms: clock::now_ms(),
+            started_ms: now_ms(),
             wake,
             threads: Mutex::new(Threads {
                 run: Some(run),
@@ -104,6 +110,21 @@ impl Live {
             live.run_source(input)?;
         }
         Ok(Arc::new(live))
+    }
+
+    /// Adds an input while the run goes on.
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit its table, or no thread starts.
+    pub fn connect(&self, input: LiveInput) -> Result<(), EngineError> {
+        self.shared.check_inputs([&input.input].into_iter())?;
+        self.run_source(input)
+    }
+
+    /// Ends the inputs of a table from a location. What they handed over is still taken.
+    pub fn disconnect(&self, table: &str, location: &str) {
+        self.feed.close(table, location);
     }
 
     /// Starts a source on a thread of its own.

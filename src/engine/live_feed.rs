@@ -64,6 +64,8 @@ struct State {
     sources: Vec<LiveSource>,
     next_source: usize,
     reading: Reading,
+    /// Too much memory is in use.
+    paused: bool,
     /// No more files are read.
     stopping: bool,
     /// Nothing more can come into any queue: once they are empty, the run ends.
@@ -134,6 +136,7 @@ impl LiveFeed {
             sources: Vec::new(),
             next_source: 0,
             reading,
+            paused: false,
             stopping: false,
             draining: false,
             ended: false,
@@ -172,6 +175,21 @@ impl LiveFeed {
         state.held = 0;
         state.held_since = None;
         closed
+    }
+
+    /// Takes nothing while too much memory is in use.
+    pub(super) fn pause(&self, paused: bool) {
+        self.state().paused = paused;
+    }
+
+    /// Ends the inputs of a table from a location.
+    pub(super) fn close(&self, table: &str, location: &str) {
+        let state = self.state();
+        let named = state.sources.iter().filter(|source| {
+            let spec = &source.input.spec;
+            spec.table == table && spec.location == location
+        });
+        named.for_each(|source| source.inlet.close());
     }
 
     /// Reads no more files; sources have no more say.
@@ -372,7 +390,8 @@ impl Feed for LiveFeed {
             if state.ended {
                 return Turn::End;
             }
-            if state.held >= EPOCH_BLOCKS {
+            let is_paused = state.paused && !state.draining;
+            if is_paused || state.held >= EPOCH_BLOCKS {
                 return Turn::Wait(state.epoch);
             }
             state.turns += 1;

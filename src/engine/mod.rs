@@ -11,6 +11,7 @@ mod feed;
 mod intake;
 mod live;
 mod live_feed;
+pub mod memory;
 mod report;
 mod worker;
 

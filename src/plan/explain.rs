@@ -152,7 +152,7 @@ pub fn mermaid(plan: &Plan, views: &[String]) -> String {
 }
 
 /// What a node does, in one line.
-fn describe(plan: &Plan, op: &Op) -> String {
+pub fn describe(plan: &Plan, op: &Op) -> String {
     match op {
         Op::Input(input) => {
             let input = &plan.inputs[*input];
@@ -304,7 +304,7 @@ fn step(step: &Step) -> String {
 }
 
 /// A relation's name.
-pub(super) fn relation(plan: &Plan, relation: Relation) -> &str {
+pub fn relation(plan: &Plan, relation: Relation) -> &str {
     match relation {
         Relation::Table(table) => &plan.script.tables[table].name,
         Relation::Rejects => "tillrace.rejects",

@@ -101,6 +101,12 @@ pub fn csv_header(text: &[u8], options: &CsvOptions) -> (Vec<String>, usize) {
     }
 }
 
+/// The place behind the record that begins at `start`.
+pub fn csv_record_end(text: &[u8], start: usize, options: &CsvOptions) -> usize {
+    let end = RecordEnds::new(options).next(text, start, start);
+    end.unwrap_or(text.len())
+}
+
 fn names(record: &[u8], options: &CsvOptions) -> Vec<String> {
     let mut names = Vec::new();
     let mut name = Vec::new();

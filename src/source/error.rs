@@ -14,15 +14,14 @@ pub enum SourceError {
         text: String,
     },
     /// There is no such option.
-    #[error(
-        "input \"{input}\" has an unknown option \"{option}\"; there are format, delimiter, \
-         quote, header and compression"
-    )]
+    #[error("input \"{input}\" has an unknown option \"{option}\"; there are {known}")]
     UnknownOption {
         /// The text of the input.
         input: String,
         /// The option's name.
         option: String,
+        /// The options that there are.
+        known: String,
     },
     /// The option does not take that value.
     #[error("input \"{input}\" has {option}={value}, but {option} is {expected}")]
@@ -113,6 +112,55 @@ pub enum SourceError {
         path: PathBuf,
         /// What went wrong.
         source: parquet::errors::ParquetError,
+    },
+    /// What follows the scheme is not what the scheme wants.
+    #[error("input \"{table}\" is at {location}, but it should be like {expected}")]
+    BadLocation {
+        /// The table.
+        table: String,
+        /// The location.
+        location: String,
+        /// An example of one that is right.
+        expected: &'static str,
+    },
+    /// A live input cannot be of that format.
+    #[error("input \"{table}\" at {location} cannot be {format}: {reason}")]
+    NotLive {
+        /// The table.
+        table: String,
+        /// The location.
+        location: String,
+        /// What was asked for.
+        format: &'static str,
+        /// Why that does not go.
+        reason: &'static str,
+    },
+    /// The address or socket cannot be listened at.
+    #[error("could not listen for input \"{table}\" at {location}")]
+    Listen {
+        /// The table.
+        table: String,
+        /// The location.
+        location: String,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// Inputs that belong together say different things.
+    #[error(
+        "input \"{table}\" at {location} has {option}={value}, but another input of the same \
+         traffic has {option}={other}"
+    )]
+    Contradiction {
+        /// The table.
+        table: String,
+        /// The location.
+        location: String,
+        /// The option.
+        option: &'static str,
+        /// What this input says.
+        value: String,
+        /// What the other says.
+        other: String,
     },
     /// Standard input can be read once only.
     #[error("input \"{table}\" is standard input, which another input reads already")]

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use blocks::{Blocks, Next};
-pub use csv::csv_header;
+pub use csv::{csv_header, csv_record_end};
 pub use error::{SourceError, SourceErrors};
 
 /// The longest record that is read, in bytes.
@@ -72,6 +72,7 @@ impl OpenInput {
             location: name.to_owned(),
             format: Some(format.clone()),
             compression: None,
+            options: Vec::new(),
         };
         OpenInput {
             spec,
@@ -83,16 +84,18 @@ impl OpenInput {
 }
 
 /// What the user said of one input: `--input table=path` and its options.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputSpec {
     /// The table that the records are rows of.
     pub table: String,
-    /// A file, a directory, a glob pattern, or `-` for standard input.
+    /// A file, a directory, a glob pattern, `-` for standard input, or what [`live`] reads.
     pub location: String,
     /// How records are written; guessed from names and content if not given.
     pub format: Option<Format>,
     /// How the bytes are packed; guessed from content if not given.
     pub compression: Option<Compression>,
+    /// The other options of a live input, name and value, as they were said.
+    pub options: Vec<(String, String)>,
 }
 
 /// How records are written.
@@ -182,22 +185,27 @@ impl Block {
     }
 }
 
-/// A record that is longer than [`MAX_RECORD_BYTES`].
+/// A record that is longer than its input's limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooLong {
     /// Where it begins, in bytes of the unpacked file.
     pub offset: u64,
     /// Its first bytes.
     pub start: Vec<u8>,
+    /// How long a record may be, in bytes: [`MAX_RECORD_BYTES`] in files.
+    pub limit: usize,
 }
 
 impl TooLong {
     /// How many bytes of the record are kept.
-    const START_BYTES: usize = 4100;
+    pub(crate) const START_BYTES: usize = 4100;
 
     /// What is wrong with it, in words.
     pub fn reason(&self) -> String {
-        format!("a record of more than {} MiB", MAX_RECORD_BYTES >> 20)
+        match self.limit {
+            whole if whole % (1 << 20) == 0 => format!("a record of more than {} MiB", whole >> 20),
+            bytes => format!("a record of more than {bytes} bytes"),
+        }
     }
 }
 

@@ -229,6 +229,15 @@ fn header(task: &FileTask, options: &CsvOptions) -> Option<Vec<String>> {
     Some(csv_header(&start, options).0).filter(|header| !header.is_empty())
 }
 
+/// The header of a CSV file that grows, once it is there: the whole of its line.
+pub(super) fn header_of_growing(path: &Path, options: &CsvOptions) -> Option<Vec<String>> {
+    let mut start = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(LOOK_BYTES).read_to_end(&mut start).ok()?;
+    let whole = memchr::memrchr(b'\n', &start)? + 1;
+    Some(csv_header(&start[..whole], options).0).filter(|header| !header.is_empty())
+}
+
 fn unreadable(spec: &InputSpec, path: &Path, source: io::Error) -> SourceError {
     SourceError::Unreadable {
         table: spec.table.clone(),

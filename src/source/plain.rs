@@ -61,6 +61,7 @@ impl PlainFile {
                 let too_long = Some(TooLong {
                     offset: start + line as u64,
                     start: begin,
+                    limit: MAX_RECORD_BYTES,
                 });
                 text.truncate(line);
                 return Ok(Piece {

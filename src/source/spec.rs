@@ -2,7 +2,9 @@
 //!
 //! Options follow the last `?` that has a `=` after it, so a `?` in a glob pattern needs no care.
 
-use super::{Compression, CsvOptions, Format, InputSpec, SourceError};
+use std::path::Path;
+
+use super::{Compression, CsvOptions, Format, InputSpec, SourceError, live};
 
 impl InputSpec {
     /// Reads the text of `--input`, such as `orders=logs/*.csv?delimiter=;&header=false`. Options:
@@ -11,6 +13,7 @@ impl InputSpec {
     /// - `delimiter`, `quote`: one ASCII character; `tab` for a tab
     /// - `header`: `true` or `false`
     /// - `compression`: `none`, `gzip` (also `gz`) or `zstd` (also `zst`)
+    /// - those of the location's scheme, if it is [live](live)
     ///
     /// # Errors
     /// If there is no table or no location, or an option is unknown or has a wrong value.
@@ -20,7 +23,11 @@ impl InputSpec {
         };
         let (table, rest) = text.split_once('=').ok_or_else(not_an_input)?;
         let (location, options) = match rest.rsplit_once('?') {
-            Some((location, options)) if options.contains('=') => (location, Some(options)),
+            Some((location, options))
+                if options.contains('=') && !live::is_query(location, options) =>
+            {
+                (location, Some(options))
+            }
             _ => (rest, None),
         };
         if table.trim().is_empty() || location.is_empty() {
@@ -31,12 +38,16 @@ impl InputSpec {
             format: None,
             dialect: Dialect::default(),
         };
-        let mut compression = None;
+        let (mut compression, mut others) = (None, Vec::new());
         for option in options.into_iter().flat_map(|options| options.split('&')) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
             match name {
                 "compression" => compression = Some(parsed.compression(value)?),
-                _ => parsed.set(name, value)?,
+                _ if parsed.set(name, value)? => {}
+                _ if live::takes(location, name) => {
+                    others.push((name.to_owned(), value.to_owned()))
+                }
+                _ => return Err(parsed.unknown(location, name)),
             }
         }
         Ok(InputSpec {
@@ -44,7 +55,16 @@ impl InputSpec {
             location: location.to_owned(),
             format: parsed.format(location)?,
             compression,
+            options: others,
         })
+    }
+
+    /// Takes a location that is a path as relative to a folder, such as that of the list it is in.
+    pub fn relative_to(&mut self, folder: &Path) {
+        self.location = match live::path_of(&self.location) {
+            Some((scheme, path)) => format!("{scheme}{}", folder.join(path).display()),
+            None => return,
+        };
     }
 }
 
@@ -63,7 +83,8 @@ struct Parsed<'a> {
 }
 
 impl Parsed<'_> {
-    fn set(&mut self, name: &str, value: &str) -> Result<(), SourceError> {
+    /// Notes an option of the format; tells whether it is one.
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, SourceError> {
         match name {
             "format" => self.format = Some(value.to_ascii_lowercase()),
             "delimiter" => self.dialect.delimiter = Some(self.character(name, value)?),
@@ -73,14 +94,17 @@ impl Parsed<'_> {
                 let header = header.map_err(|_| self.bad(name, value, "true or false"))?;
                 self.dialect.header = Some(header);
             }
-            _ => {
-                return Err(SourceError::UnknownOption {
-                    input: self.text.to_owned(),
-                    option: name.to_owned(),
-                });
-            }
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn unknown(&self, location: &str, option: &str) -> SourceError {
+        SourceError::UnknownOption {
+            input: self.text.to_owned(),
+            option: option.to_owned(),
+            known: live::option_names(location),
+        }
     }
 
     fn character(&self, name: &str, value: &str) -> Result<u8, SourceError> {

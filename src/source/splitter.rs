@@ -158,6 +158,7 @@ impl Splitter {
         self.too_long = Some(TooLong {
             offset: self.offset,
             start,
+            limit: self.record_bytes,
         });
         self.skipping = true;
         self.drop_front(self.buffer.len());

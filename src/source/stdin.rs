@@ -17,15 +17,22 @@ pub(super) fn peek() -> io::Result<Vec<u8>> {
     Ok(io::stdin().lock().fill_buf()?.to_vec())
 }
 
-/// The unpacked bytes of standard input. Reading them answers `WouldBlock` while there are none.
-pub(super) fn open(compression: Option<Compression>) -> io::Result<Box<dyn Read + Send>> {
+/// The unpacked bytes of standard input, as they come. The channel is disconnected at their end.
+pub(super) fn chunks(
+    compression: Option<Compression>,
+) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
     let (sender, receiver) = bounded(WAITING_CHUNKS);
     thread::Builder::new()
         .name("stdin".to_owned())
         .spawn(move || send(compression, &sender))
         .map(|_detached| ())?;
+    Ok(receiver)
+}
+
+/// The unpacked bytes of standard input. Reading them answers `WouldBlock` while there are none.
+pub(super) fn open(compression: Option<Compression>) -> io::Result<Box<dyn Read + Send>> {
     Ok(Box::new(Chunks {
-        receiver,
+        receiver: chunks(compression)?,
         chunk: Vec::new(),
         at: 0,
     }))

@@ -7,6 +7,8 @@
 
 mod read;
 
+pub use read::parse_bytes;
+
 use std::fs;
 use std::io;
 use std::net::SocketAddr;

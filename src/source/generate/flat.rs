@@ -26,11 +26,17 @@ pub(super) fn generate(
         categories: Vec::new(),
         generated: Generated::default(),
     };
+    let failed = |source| GenerateError::Write {
+        table: "events",
+        source,
+    };
     flat.catalogue()?;
-    let start_ms = options.start_ms.unsigned_abs();
+    let mut start_ms = options.start_ms.unsigned_abs();
     for n in 0..options.events {
         let passed = u128::from(options.duration_ms) * u128::from(n) / u128::from(options.events);
-        let at_ms = start_ms + passed as u64;
+        let planned_ms = start_ms + passed as u64;
+        let at_ms = flat.out.reach(planned_ms).map_err(failed)?;
+        start_ms += at_ms.saturating_sub(planned_ms);
         flat.event(at_ms)?;
         if n % EVENTS_A_MOVEMENT == EVENTS_A_MOVEMENT - 1 {
             flat.movement(at_ms)?;
@@ -39,10 +45,7 @@ pub(super) fn generate(
             flat.refiling(at_ms)?;
         }
     }
-    flat.out.finish().map_err(|source| GenerateError::Write {
-        table: "events",
-        source,
-    })?;
+    flat.out.finish().map_err(failed)?;
     Ok(flat.generated)
 }
 

@@ -44,6 +44,11 @@ pub struct GenerateOptions {
     pub products: u32,
     /// The tables that are wanted; `None` for all that the preset has.
     pub tables: Option<Vec<Table>>,
+    /// Whether as many visitors come at night as in the evening.
+    pub evenly: bool,
+    /// How many times as fast as in a real shop things go on between visitors' clicks, and between
+    /// the states of orders; at least one. Pauses are not shortened below two seconds.
+    pub pace: u32,
 }
 
 impl Default for GenerateOptions {
@@ -58,6 +63,8 @@ impl Default for GenerateOptions {
             users: 1_200,
             products: 240,
             tables: None,
+            evenly: false,
+            pace: 1,
         }
     }
 }
@@ -81,7 +88,18 @@ impl GenerateOptions {
         self
     }
 
-    fn check(&self) -> Result<(), GenerateError> {
+    /// Goes on for ten years with `events_per_second` on average.
+    pub fn endless(mut self, events_per_second: u64) -> Self {
+        self.duration_ms = MAX_DURATION_MS;
+        self.events = events_per_second.saturating_mul(MAX_DURATION_MS / 1000);
+        self
+    }
+
+    /// Whether they can be followed.
+    ///
+    /// # Errors
+    /// If they contradict themselves.
+    pub fn check(&self) -> Result<(), GenerateError> {
         if !(1..=MAX_USERS).contains(&self.users) || !(1..=MAX_PRODUCTS).contains(&self.products) {
             return Err(GenerateError::Crowd);
         }

@@ -189,7 +189,7 @@ impl Shop<'_> {
         mean_ms: u32,
     ) -> Result<(), GenerateError> {
         order.next = next;
-        let at_ms = self.now_ms + self.random.around_ms(mean_ms);
+        let at_ms = self.now_ms + self.around_ms(mean_ms);
         self.schedule.plan(at_ms, Task::Order(order));
         Ok(())
     }

@@ -29,6 +29,9 @@ const LINES_A_VISIT: u64 = 10;
 /// When the generator stops even if too few lines were wanted of what happened: end of 2250.
 const END_OF_TIME_MS: u64 = 8_867_404_800_000;
 
+/// A faster pace does not make pauses shorter than this on average.
+const SHORTEST_MEAN_MS: u32 = 2000;
+
 /// A visitor in so many does not come to the site but buys in a store, out of ten thousand.
 const IN_STORES: u32 = 300;
 /// After so many visits out of ten thousand somebody in the back office does something.
@@ -124,7 +127,8 @@ impl<'a> Shop<'a> {
         let mut visits = 0_u64;
         let mut next_ns = self.now_ms * 1_000_000;
         while self.counted < self.enough && self.now_ms < END_OF_TIME_MS {
-            next_ns += self.pause_ns();
+            // Whoever was kept waiting does not come all at once later.
+            next_ns = next_ns.max(self.now_ms * 1_000_000) + self.pause_ns();
             while let Some((at_ms, task)) = self.schedule.next_before(next_ns / 1_000_000) {
                 self.advance(at_ms)?;
                 self.go_on(task)?;
@@ -146,14 +150,29 @@ impl<'a> Shop<'a> {
 
     /// How long until the next visitor, in nanoseconds.
     fn pause_ns(&mut self) -> u64 {
-        let hour = (self.now_ms / 3_600_000 % 24) as usize;
+        let visitors = match self.options.evenly {
+            true => 1000,
+            false => VISITORS_BY_HOUR[(self.now_ms / 3_600_000 % 24) as usize],
+        };
         let mean = u128::from(self.options.duration_ms) * 1_000_000 * u128::from(LINES_A_VISIT);
-        let mean = mean * 1000 / u128::from(VISITORS_BY_HOUR[hour] * self.options.events.max(1));
+        let mean = mean * 1000 / u128::from(visitors * self.options.events.max(1));
         (mean * u128::from(self.random.below(2_000_001)) / 1_000_000) as u64
+    }
+
+    /// A time span in milliseconds around `mean_ms`, at the shop's pace.
+    pub(super) fn around_ms(&mut self, mean_ms: u32) -> u64 {
+        let shortest_ms = mean_ms.min(SHORTEST_MEAN_MS);
+        let mean_ms = (mean_ms / self.options.pace.max(1)).max(shortest_ms);
+        self.random.around_ms(mean_ms)
     }
 
     fn advance(&mut self, at_ms: u64) -> Result<(), GenerateError> {
         const MS_A_DAY: u64 = 86_400_000;
+        let failed = |source| GenerateError::Write {
+            table: Table::Behavior.name(),
+            source,
+        };
+        let at_ms = self.out.reach(at_ms).map_err(failed)?;
         let day = self.now_ms / MS_A_DAY;
         if at_ms / MS_A_DAY > day {
             self.line

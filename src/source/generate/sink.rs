@@ -15,6 +15,15 @@ pub trait EventSink {
     /// If it cannot be written.
     fn line(&mut self, table: Table, line: &[u8]) -> io::Result<()>;
 
+    /// Called before the clock goes on to `at_ms`, in milliseconds since the Unix epoch, UTC. It may
+    /// wait until then. Answers with the time that it is then: `at_ms`, or later.
+    ///
+    /// # Errors
+    /// If no more lines are wanted.
+    fn reach(&mut self, at_ms: u64) -> io::Result<u64> {
+        Ok(at_ms)
+    }
+
     /// Called once after the last line.
     ///
     /// # Errors

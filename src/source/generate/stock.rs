@@ -82,7 +82,7 @@ impl Shop<'_> {
         let at = product as usize;
         if self.stock.levels[at][WAREHOUSES[0]] < REORDER_BELOW && !self.stock.ordered[at] {
             self.stock.ordered[at] = true;
-            let at_ms = self.now_ms + self.random.around_ms(SUPPLY_MS);
+            let at_ms = self.now_ms + self.around_ms(SUPPLY_MS);
             self.schedule.plan(at_ms, Task::Receipt { product });
         }
         Ok(())
@@ -133,7 +133,7 @@ impl Shop<'_> {
         } else {
             units
         };
-        let at_ms = self.now_ms + self.random.around_ms(TRANSFER_MS);
+        let at_ms = self.now_ms + self.around_ms(TRANSFER_MS);
         self.schedule.plan(
             at_ms,
             Task::Arrival {

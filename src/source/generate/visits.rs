@@ -59,7 +59,7 @@ impl Shop<'_> {
         let visitor = if self.random.chance(BOTS) {
             self.numbers.bots += 1;
             let bot = self.numbers.bots;
-            let found_ms = self.now_ms + self.random.around_ms(2 * 3_600_000);
+            let found_ms = self.now_ms + self.around_ms(2 * 3_600_000);
             self.schedule.plan(found_ms, Task::BotFound { bot });
             Visitor::Bot(bot)
         } else if self.random.chance(ANONYMOUS) {
@@ -110,7 +110,7 @@ impl Shop<'_> {
         }
         let pause_ms = match visit.visitor {
             Visitor::Bot(_) => 1000,
-            _ => self.random.around_ms(45_000),
+            _ => self.around_ms(45_000),
         };
         self.schedule
             .plan(self.now_ms + pause_ms, Task::Visit(visit));
@@ -126,7 +126,7 @@ impl Shop<'_> {
                 .id("user_id", "u", user);
             self.emit(Table::Identities)?;
             if self.random.chance(TAKEN_BACK) {
-                let at_ms = self.now_ms + self.random.around_ms(2 * 3_600_000);
+                let at_ms = self.now_ms + self.around_ms(2 * 3_600_000);
                 self.schedule
                     .plan(at_ms, Task::MergeTakenBack { visitor, user });
             }

@@ -7,15 +7,35 @@
 //! with it the sender: nothing is dropped and memory stays bounded. No worker ever waits for a
 //! source.
 
+mod backoff;
+mod cutter;
+mod event_stream;
+mod events;
+mod listen;
+mod open;
+mod options;
 mod outlet;
+mod scheme;
+mod socket;
+mod stdin;
+mod tail;
+mod text;
+mod traffic;
+mod udp;
+mod websocket;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{OpenInput, TooLong};
 
+pub use open::{LiveOptions, open};
 pub use outlet::{Closed, Inlet, Outlet, Receipt, SendError, SourceStatus, Taken, queue};
+pub use scheme::is_live;
+pub(super) use scheme::{is_query, option_names, path_of, takes};
+pub use traffic::generated_tables;
 
 /// The most text that a piece should hold, in bytes, unless one record is longer.
 pub const PIECE_BYTES: usize = 256 << 10;
@@ -61,6 +81,12 @@ pub trait Source: Send {
     /// If the source can go on no longer. A connection that breaks is not such a case: the source
     /// notes it in [`Outlet::status`] and waits for the next, or connects again.
     fn run(self: Box<Self>, outlet: &Outlet) -> io::Result<()>;
+
+    /// The address at which it listens, if it does so in the network: where the input asked for
+    /// port 0, this is the port that it has.
+    fn address(&self) -> Option<SocketAddr> {
+        None
+    }
 }
 
 /// A live input that is ready to run: its port is bound, its pattern is right.

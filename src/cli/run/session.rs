@@ -1,0 +1,262 @@
+//! A run from its start to its end: the engine, the server and the sinks, started and stopped in
+//! order.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::settings::Settings;
+use crate::cli::error::chain;
+use crate::cli::{Error, counted};
+use crate::engine::{InputKind, Live, Report, RunState, Wiring};
+use crate::serve::Server;
+use crate::sink::{RunningSink, Sink, SinkError};
+use crate::source::live::{self, LiveInput, LiveOptions};
+use crate::source::{Blocks, InputSpec, OpenOptions, SourceErrors};
+
+/// A run that goes on.
+pub struct Session {
+    live: Arc<Live>,
+    server: Option<Server>,
+    is_tls: bool,
+    /// Sinks, as they were named.
+    sinks: Vec<(String, RunningSink)>,
+    /// The live inputs that run, as they were named.
+    inputs: Vec<InputSpec>,
+    history: Vec<InputSpec>,
+    options: LiveOptions,
+    started: Instant,
+}
+
+impl Session {
+    /// Opens every input, binds every port, and starts.
+    ///
+    /// # Errors
+    /// With every input that cannot be opened, or what else cannot start.
+    pub fn start(settings: &Settings) -> Result<Session, Error> {
+        let started = Instant::now();
+        let options = LiveOptions::default();
+        let (inputs, history): (Vec<_>, Vec<_>) = settings
+            .inputs
+            .iter()
+            .cloned()
+            .partition(|spec| live::is_live(&spec.location));
+        let wiring = open(&history, &inputs, &options)?;
+        let views = || settings.plan.outputs.iter();
+        let sinks = settings.sinks.iter().map(|(text, spec)| {
+            let opened = Sink::open(spec.clone(), views());
+            Ok((text.clone(), opened?))
+        });
+        let sinks = sinks.collect::<Result<Vec<_>, SinkError>>()?;
+        let config = settings.config.clone();
+        let live = Live::start(Arc::clone(&settings.plan), config, wiring)?;
+        let mut session = Session {
+            live,
+            server: None,
+            is_tls: false,
+            sinks: Vec::new(),
+            inputs,
+            history,
+            options,
+            started,
+        };
+        for (text, sink) in sinks {
+            let running = sink.start(Arc::clone(session.live.catalog()))?;
+            session.sinks.push((text, running));
+        }
+        if let Some(config) = settings.serve.clone() {
+            session.is_tls = config.tls.is_some();
+            session.server = Some(Server::start(config, Arc::clone(&session.live))?);
+        }
+        Ok(session)
+    }
+
+    /// The engine.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// How it goes.
+    pub fn report(&self) -> Report {
+        self.live.report()
+    }
+
+    /// Where the page of the views is, if it is served.
+    pub fn page(&self) -> Option<String> {
+        let address = self.server.as_ref()?.addresses().first()?;
+        let scheme = if self.is_tls { "https" } else { "http" };
+        Some(format!("{scheme}://{address}/"))
+    }
+
+    /// Says on standard error what runs, and where.
+    pub fn announce(&self) {
+        let plan = self.live.plan();
+        eprintln!(
+            "{} over {}, {}",
+            counted(plan.outputs.len() as u64, "view"),
+            counted(plan.script.tables.len() as u64, "table"),
+            counted(self.report().workers as u64, "worker"),
+        );
+        for input in self.report().inputs {
+            let kind = match input.kind {
+                InputKind::History => "history",
+                InputKind::Live | InputKind::Pushed => "live",
+            };
+            eprintln!("  {kind:<8} {}={}", input.table, input.location);
+        }
+        for (sink, _) in &self.sinks {
+            eprintln!("  sink     {sink}");
+        }
+        match self.page() {
+            Some(page) => eprintln!("  page     {page}"),
+            None => eprintln!("  nothing is served"),
+        }
+        eprintln!("running; Ctrl-C finishes and ends");
+    }
+
+    /// Takes over another wiring: sources and sinks come and go, everything else stays until the
+    /// next start.
+    pub fn rewire(&mut self, settings: &Settings) {
+        let (inputs, history): (Vec<_>, Vec<_>) = settings
+            .inputs
+            .iter()
+            .cloned()
+            .partition(|spec| live::is_live(&spec.location));
+        if history != self.history {
+            tracing::warn!("other files of history are read at the next start");
+        }
+        if script_texts(settings) != *self.live.plan().script.sources {
+            tracing::warn!("other scripts are taken over at the next start");
+        }
+        for spec in self.inputs.iter().filter(|spec| !inputs.contains(spec)) {
+            self.live.disconnect(&spec.table, &spec.location);
+            tracing::info!(table = %spec.table, location = %spec.location, "input taken out");
+        }
+        self.inputs.retain(|spec| inputs.contains(spec));
+        for spec in inputs {
+            if !self.inputs.contains(&spec) {
+                self.connect(spec);
+            }
+        }
+        self.rewire_sinks(settings);
+    }
+
+    fn rewire_sinks(&mut self, settings: &Settings) {
+        let stays = |text: &String| settings.sinks.iter().any(|(other, _)| other == text);
+        let running = std::mem::take(&mut self.sinks);
+        let (kept, gone): (Vec<_>, Vec<_>) = running.into_iter().partition(|(text, _)| stays(text));
+        self.sinks = kept;
+        gone.into_iter()
+            .for_each(|(text, sink)| end_sink(&text, sink));
+        for (text, spec) in &settings.sinks {
+            if self.sinks.iter().any(|(running, _)| running == text) {
+                continue;
+            }
+            let opened = Sink::open(spec.clone(), self.live.plan().outputs.iter());
+            match opened.and_then(|sink| sink.start(Arc::clone(self.live.catalog()))) {
+                Ok(running) => self.sinks.push((text.clone(), running)),
+                Err(error) => {
+                    tracing::error!(sink = %text, error = %chain(&error), "a sink does not start");
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, spec: InputSpec) {
+        let opened = live::open(&spec, &self.options).map_err(|error| error.to_string());
+        let connected = opened.and_then(|input| {
+            let connected = self.live.connect(input);
+            connected.map_err(|error| error.to_string())
+        });
+        match connected {
+            Ok(()) => {
+                tracing::info!(table = %spec.table, location = %spec.location, "input added");
+                self.inputs.push(spec);
+            }
+            Err(error) => {
+                tracing::error!(table = %spec.table, location = %spec.location, %error, "an input does not start");
+            }
+        }
+    }
+
+    /// Stops in order: what is pushed first, then the sources, then the workers; sinks hand out
+    /// what is left.
+    ///
+    /// # Errors
+    /// If a worker has died.
+    pub fn stop(&mut self) -> Result<(), Error> {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+        self.live.stop()?;
+        let sinks = std::mem::take(&mut self.sinks);
+        sinks
+            .into_iter()
+            .for_each(|(text, sink)| end_sink(&text, sink));
+        Ok(())
+    }
+
+    /// Says on standard error what came of it.
+    pub fn summarize(&self) {
+        let report = self.report();
+        debug_assert_eq!(report.state, RunState::Stopping);
+        let counts = || report.inputs.iter().map(|input| &input.counts);
+        let rows: u64 = counts().map(|c| c.rows.load(Ordering::Relaxed)).sum();
+        let rejects: u64 = counts().map(|c| c.rejects.load(Ordering::Relaxed)).sum();
+        eprintln!(
+            "stopped after {:.1} s: {}, {}, {} published, the last is {}",
+            self.started.elapsed().as_secs_f64(),
+            counted(rows, "event"),
+            counted(rejects, "reject"),
+            counted(report.epochs, "epoch"),
+            report.published_epoch,
+        );
+    }
+}
+
+/// Ends a sink; it hands out first what is left.
+fn end_sink(text: &str, sink: RunningSink) {
+    if let Err(error) = sink.stop() {
+        tracing::error!(sink = %text, error = %chain(&error), "a sink has not handed out all");
+    }
+}
+
+/// Opens all inputs.
+///
+/// # Errors
+/// With every one that cannot be opened.
+fn open(
+    history: &[InputSpec],
+    inputs: &[InputSpec],
+    options: &LiveOptions,
+) -> Result<Wiring, Error> {
+    let mut errors = Vec::new();
+    let mut live: Vec<LiveInput> = Vec::new();
+    for spec in inputs {
+        match live::open(spec, options) {
+            Ok(input) => live.push(input),
+            Err(error) => errors.push(error),
+        }
+    }
+    let blocks = match history {
+        [] => None,
+        files => match Blocks::open(files, &OpenOptions::default()) {
+            Ok(blocks) => Some(Arc::new(blocks)),
+            Err(SourceErrors(more)) => {
+                errors.extend(more);
+                None
+            }
+        },
+    };
+    if !errors.is_empty() {
+        return Err(SourceErrors(errors).into());
+    }
+    Ok(Wiring {
+        history: blocks,
+        live,
+    })
+}
+
+fn script_texts(settings: &Settings) -> crate::script::Sources {
+    (*settings.plan.script.sources).clone()
+}

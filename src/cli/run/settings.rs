@@ -1,0 +1,192 @@
+//! What a run is to do: the wiring file and the command line, which has the last word.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Arguments, DEFAULT_LISTEN, EngineArguments, ServerArguments};
+use crate::cli::error::chain;
+use crate::cli::program::{self, DEFAULT_SCRIPTS};
+use crate::cli::{Error, inputs, replay};
+use crate::engine::{Config, LiveConfig, Ticks};
+use crate::plan::Plan;
+use crate::script::{self, Fault, Faults, Origin, Sources};
+use crate::serve::{ServeConfig, TlsFiles, Token};
+use crate::sink::SinkSpec;
+use crate::source::InputSpec;
+use crate::wiring::{self, Wire, Wiring};
+
+/// What a run is to do, checked as far as it can be without opening anything.
+pub struct Settings {
+    /// The wiring file, if there is one.
+    pub wiring: Option<PathBuf>,
+    /// What is computed.
+    pub plan: Arc<Plan>,
+    /// How.
+    pub config: LiveConfig,
+    /// What is read, in order.
+    pub inputs: Vec<InputSpec>,
+    /// Where answers go: as it was said, and what it means.
+    pub sinks: Vec<(String, SinkSpec)>,
+    /// Where they are served, if anywhere.
+    pub serve: Option<ServeConfig>,
+}
+
+impl Settings {
+    /// Reads the wiring file, if there is one, and the scripts.
+    ///
+    /// # Errors
+    /// With every fault of whichever of them is wrong first.
+    pub fn gather(arguments: &Arguments) -> Result<Settings, Error> {
+        let (file, scripts) = split_paths(&arguments.paths)?;
+        let wiring = match &file {
+            Some(file) => wiring::load(file)?,
+            None => Wiring::default(),
+        };
+        let scripts = match (scripts.is_empty(), wiring.scripts.is_empty()) {
+            (false, _) => scripts,
+            (true, false) => wiring.scripts.clone(),
+            (true, true) => vec![PathBuf::from(DEFAULT_SCRIPTS)],
+        };
+        let script = script::load(&scripts)?;
+        let plan = program::plan(script)?;
+        let (mut inputs, mut sinks) = match &file {
+            Some(file) => read_wires(file, &wiring, &plan)?,
+            None => (Vec::new(), Vec::new()),
+        };
+        let mut named = arguments.inputs.specs()?;
+        inputs::check_tables(&mut named, &plan.script)?;
+        inputs.extend(named);
+        for text in &arguments.sink {
+            sinks.push((text.clone(), SinkSpec::parse(text)?));
+        }
+        Ok(Settings {
+            config: live_config(&arguments.engine, &wiring),
+            serve: serve_config(&arguments.server, &wiring),
+            wiring: file,
+            plan,
+            inputs,
+            sinks,
+        })
+    }
+}
+
+/// The wiring file and the scripts among what was named.
+fn split_paths(paths: &[PathBuf]) -> Result<(Option<PathBuf>, Vec<PathBuf>), Error> {
+    let is_wiring = |path: &&PathBuf| path.extension().is_some_and(|end| end == "toml");
+    let (files, scripts): (Vec<&PathBuf>, Vec<&PathBuf>) = paths.iter().partition(is_wiring);
+    let default = Path::new(wiring::DEFAULT_FILE);
+    match files.as_slice() {
+        [] if paths.is_empty() && default.exists() => Ok((Some(default.to_owned()), Vec::new())),
+        [] => Ok((None, scripts.into_iter().cloned().collect())),
+        [file] => Ok((
+            Some((*file).clone()),
+            scripts.into_iter().cloned().collect(),
+        )),
+        _ => Err(Error::Usage("one wiring file is read, not several")),
+    }
+}
+
+/// The inputs and sinks of a wiring file, or every fault of them by its line.
+fn read_wires(
+    file: &Path,
+    wiring: &Wiring,
+    plan: &Plan,
+) -> Result<(Vec<InputSpec>, Vec<(String, SinkSpec)>), Error> {
+    let mut faults: Vec<Fault> = Vec::new();
+    let mut inputs = Vec::new();
+    for Wire { text, origin } in &wiring.inputs {
+        let mut spec = match InputSpec::parse(text) {
+            Ok(spec) => vec![spec],
+            Err(error) => {
+                faults.push(fault(origin, error.to_string()));
+                continue;
+            }
+        };
+        match inputs::check_tables(&mut spec, &plan.script) {
+            Ok(()) => inputs.append(&mut spec),
+            Err(error) => faults.push(fault(origin, error.to_string())),
+        }
+    }
+    let mut sinks = Vec::new();
+    for Wire { text, origin } in &wiring.sinks {
+        match SinkSpec::parse(text) {
+            Ok(sink) => sinks.push((text.clone(), sink)),
+            Err(error) => faults.push(fault(origin, chain(&error))),
+        }
+    }
+    if faults.is_empty() {
+        return Ok((inputs, sinks));
+    }
+    let mut sources = Sources::default();
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    sources.insert(file.to_owned(), text);
+    Err(Faults::new(faults, Arc::new(sources)).into())
+}
+
+fn fault(origin: &Origin, message: String) -> Fault {
+    Fault {
+        origin: origin.clone(),
+        length: 1,
+        message,
+        help: None,
+    }
+}
+
+/// How the engine runs.
+pub fn live_config(arguments: &EngineArguments, wiring: &Wiring) -> LiveConfig {
+    let workers = arguments.workers.map(|workers| workers.get());
+    let tick = arguments
+        .tick
+        .map(|tick| Duration::from_millis(tick.get() as u64));
+    let mut ticks = Ticks::default();
+    if let Some(tick) = tick.or(wiring.engine.tick) {
+        ticks.busy = tick;
+        ticks.catching_up = ticks.catching_up.max(tick);
+        ticks.idle = ticks.idle.max(tick);
+    }
+    LiveConfig {
+        engine: Config {
+            workers: workers
+                .or(wiring.engine.workers)
+                .unwrap_or_else(replay::cores),
+            ..Config::default()
+        },
+        ticks,
+        keep: crate::catalog::Keep::default(),
+        memory_limit: arguments.memory_limit.or(wiring.engine.memory_limit),
+    }
+}
+
+/// Where and to whom answers are served, if at all.
+pub fn serve_config(arguments: &ServerArguments, wiring: &Wiring) -> Option<ServeConfig> {
+    let server = &wiring.server;
+    if arguments.no_server || (server.disabled && arguments.listen.is_empty()) {
+        return None;
+    }
+    let mut config = ServeConfig::on(DEFAULT_LISTEN);
+    if let Some(listen) = [&arguments.listen, &server.listen]
+        .into_iter()
+        .find(|listen| !listen.is_empty())
+    {
+        config.listen = listen.clone();
+    }
+    let read = arguments.read_token.iter().chain(&server.read_tokens);
+    let write = arguments.write_token.iter().chain(&server.write_tokens);
+    config.tokens = read
+        .map(|token| Token::new(token, true, false))
+        .chain(write.map(|token| Token::new(token, true, true)))
+        .collect();
+    let named = arguments
+        .tls_certificate
+        .clone()
+        .zip(arguments.tls_key.clone());
+    config.tls = named
+        .or_else(|| server.tls.clone())
+        .map(|(certificate, key)| TlsFiles { certificate, key });
+    config.allowed_origins = server.cors_origins.clone();
+    if let Some(bytes) = server.max_body {
+        config.limits.body_bytes = bytes;
+    }
+    Some(config)
+}

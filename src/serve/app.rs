@@ -1,0 +1,167 @@
+//! What all requests share, and which path is answered by what.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::{Semaphore, watch};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
+use tower_http::compression::{CompressionLayer, CompressionLevel};
+use tower_http::cors::CorsLayer;
+
+use super::config::{ServeConfig, ServeError};
+use super::problem::Problem;
+use super::sessions::Sessions;
+use super::status::{Rates, Readiness};
+use super::traffic::Traffic;
+use super::{assets, changes, graph, guard, ingest, metrics, openapi, sql, status, views};
+use crate::engine::Live;
+
+/// What all requests share.
+pub(super) struct App {
+    pub(super) config: ServeConfig,
+    pub(super) live: Arc<Live>,
+    pub(super) traffic: Traffic,
+    pub(super) rates: Rates,
+    pub(super) readiness: Readiness,
+    pub(super) sessions: Sessions,
+    /// Whoever follows changes holds one.
+    pub(super) followers: Arc<Semaphore>,
+    origins: Vec<HeaderValue>,
+    closing: watch::Sender<bool>,
+}
+
+impl App {
+    /// The state of a server that is about to start.
+    ///
+    /// # Errors
+    /// If an allowed origin is none, or DataFusion has no session.
+    pub(super) fn new(config: ServeConfig, live: Arc<Live>) -> Result<Arc<App>, ServeError> {
+        let origin = |origin: &String| {
+            let value = HeaderValue::from_str(origin).ok();
+            let value = value.filter(|_| origin.contains("://") && !origin.ends_with('/'));
+            value.ok_or_else(|| ServeError::Origin(origin.clone()))
+        };
+        let origins = config.allowed_origins.iter().map(origin);
+        let origins = origins.collect::<Result<_, _>>()?;
+        let sessions = Sessions::new(&config.limits)
+            .map_err(|error| ServeError::Start(error.strip_backtrace()))?;
+        Ok(Arc::new(App {
+            followers: Arc::new(Semaphore::new(config.limits.followers)),
+            config,
+            live,
+            traffic: Traffic::default(),
+            rates: Rates::default(),
+            readiness: Readiness::default(),
+            sessions,
+            origins,
+            closing: watch::Sender::new(false),
+        }))
+    }
+
+    /// Tells everybody that the server stops.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Whether the server stops.
+    pub(super) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Returns when the server stops.
+    pub(super) async fn closed(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender is part of the app, which is here.
+        let _ = closing.wait_for(|closing| *closing).await;
+    }
+
+    /// Whether a page of this origin may ask.
+    pub(super) fn allows_origin(&self, origin: &HeaderValue) -> bool {
+        self.origins.contains(origin)
+    }
+}
+
+/// The paths and what answers them.
+pub(super) fn router(app: &Arc<App>) -> Router {
+    let compression = CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(DefaultPredicate::new().and(SizeAbove::new(2048)));
+    let router = Router::new()
+        .route("/", get(assets::index))
+        .route("/assets/{*path}", get(assets::asset))
+        .route("/views", get(views::list))
+        .route("/views/{name}", get(views::rows))
+        .route("/views/{name}/schema", get(views::schema))
+        .route("/views/{name}/changes", get(changes::changes))
+        .route("/sql", post(sql::sql))
+        .route("/ingest/{table}", post(ingest::ingest))
+        .route("/graph", get(graph::graph))
+        .route("/status", get(status::status))
+        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .route("/openapi.json", get(openapi::document))
+        .fallback(no_path)
+        .method_not_allowed_fallback(no_method)
+        .with_state(Arc::clone(app))
+        .layer(compression)
+        .layer(from_fn_with_state(Arc::clone(app), guard::time_limit))
+        .layer(from_fn_with_state(Arc::clone(app), guard::admit))
+        .layer(CatchPanicLayer::custom(panicked));
+    let router = match app.origins.is_empty() {
+        true => router,
+        false => router.layer(cors(app)),
+    };
+    router
+        .layer(from_fn(guard::harden))
+        .layer(from_fn_with_state(Arc::clone(app), guard::observe))
+}
+
+fn cors(app: &App) -> CorsLayer {
+    const SHOWN: [&str; 4] = [
+        "tillrace-epoch",
+        "tillrace-closed-at",
+        "tillrace-newest-event-time",
+        "tillrace-total",
+    ];
+    CorsLayer::new()
+        .allow_origin(app.origins.clone())
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            HeaderName::from_static("last-event-id"),
+        ])
+        .expose_headers(SHOWN.map(HeaderName::from_static))
+        .max_age(Duration::from_secs(600))
+}
+
+async fn no_path() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "unknown_path",
+        "there is nothing at this path; /openapi.json lists what there is",
+    )
+}
+
+async fn no_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "wrong_method",
+        "this path does not answer to this method",
+    )
+}
+
+/// In a program that embeds the server, a panic spoils one answer and no more. What it was is in
+/// the log of the panic hook.
+fn panicked(_panic: Box<dyn Any + Send + 'static>) -> Response {
+    Problem::internal("the request could not be answered", &"a panic").into_response()
+}

@@ -1,0 +1,108 @@
+//! The HTTP face of a live run: views, their changes, ad hoc SQL, events pushed, and how it goes.
+//!
+//! Requests flow in; answers from one [`Snapshot`](crate::catalog::Snapshot) of the catalog flow
+//! out, each with its epoch. Readers wait for no worker, and no client can make the server keep
+//! anything for it: who follows changes slowly gets fewer and larger ones, and in the end a fresh
+//! snapshot. What is pushed goes through the same bounded queues as every other source.
+//!
+//! The server has a small tokio runtime of its own. Work that may take long (ad hoc SQL, large
+//! answers, large bodies) goes to threads beside it, so that point reads stay quick.
+
+mod app;
+mod assets;
+mod changes;
+mod config;
+mod cut;
+mod filter;
+mod follow;
+mod formats;
+mod graph;
+mod guard;
+mod ingest;
+mod json;
+mod listen;
+mod metrics;
+mod openapi;
+mod problem;
+mod question;
+mod sessions;
+mod sql;
+mod status;
+mod traffic;
+mod views;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+pub use config::{Limits, ServeConfig, ServeError, TlsFiles, Token};
+
+use crate::engine::Live;
+use app::App;
+use listen::Listeners;
+
+/// A server at work.
+pub struct Server {
+    app: Arc<App>,
+    listeners: Listeners,
+    /// Taken when it stops.
+    runtime: Option<Runtime>,
+}
+
+impl Server {
+    /// Starts to serve a live run; its addresses are bound when this returns.
+    ///
+    /// # Errors
+    ///
+    /// If an address cannot be bound, a certificate cannot be read, or there are no threads.
+    pub fn start(config: ServeConfig, live: Arc<Live>) -> Result<Server, ServeError> {
+        if config.listen.is_empty() {
+            return Err(ServeError::Nowhere);
+        }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(config.threads.max(1))
+            .thread_name("serve")
+            .enable_all()
+            .build()
+            .map_err(|error| ServeError::Start(error.to_string()))?;
+        let app = App::new(config, live)?;
+        let guard = runtime.enter();
+        let listeners = Listeners::start(&app)?;
+        tokio::spawn(status::sample(Arc::clone(&app)));
+        drop(guard);
+        Ok(Server {
+            app,
+            listeners,
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Where it listens, in the order of the configuration.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.listeners.addresses()
+    }
+
+    /// Stops: takes no more events, ends whoever follows changes, and finishes the answers that are
+    /// under way, for as long as [`Limits::stop`] allows. To be called before [`Live::stop`].
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        self.app.close();
+        let limit = self.app.config.limits.stop;
+        runtime.block_on(self.listeners.end(limit));
+        runtime.shutdown_timeout(Duration::from_millis(500));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,194 @@
+//! Where connections are accepted: at a TCP port, or at a Unix socket in the file system.
+
+use std::io::{self, Read};
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Poll, Registry, Token};
+
+/// A socket that listens.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(unix::Listener),
+}
+
+/// An open connection.
+pub(super) enum Connection {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(mio::net::UnixStream),
+}
+
+/// A connection that was accepted.
+pub(super) struct Accepted {
+    pub(super) connection: Connection,
+    /// What rejects call it.
+    pub(super) name: String,
+}
+
+impl Listener {
+    /// Listens at the first of the addresses of `host:port` that can be had.
+    pub(super) fn tcp(host_and_port: &str) -> io::Result<Listener> {
+        let mut failed = io::ErrorKind::AddrNotAvailable.into();
+        for address in host_and_port.to_socket_addrs()? {
+            match TcpListener::bind(address) {
+                Ok(listener) => return Ok(Listener::Tcp(listener)),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// Listens at a path. A socket that was left behind there is replaced.
+    pub(super) fn unix(path: &str) -> io::Result<Listener> {
+        #[cfg(unix)]
+        return unix::Listener::bind(path.as_ref()).map(Listener::Unix);
+        #[cfg(not(unix))]
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+
+    pub(super) fn register(&mut self, poll: &Poll, token: Token) -> io::Result<()> {
+        let registry = poll.registry();
+        match self {
+            Listener::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
+            #[cfg(unix)]
+            Listener::Unix(listener) => {
+                registry.register(&mut listener.inner, token, Interest::READABLE)
+            }
+        }
+    }
+
+    /// The address, if it has one in the network.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            #[cfg(unix)]
+            Listener::Unix(_) => None,
+        }
+    }
+
+    pub(super) fn accept(&mut self) -> io::Result<Accepted> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                Ok(Accepted {
+                    connection: Connection::Tcp(stream),
+                    name: address.to_string(),
+                })
+            }
+            #[cfg(unix)]
+            Listener::Unix(listener) => listener.accept(),
+        }
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Connection::Tcp(stream) => stream.read(buffer),
+            #[cfg(unix)]
+            Connection::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Connection {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Connection::Tcp(stream) => stream,
+            #[cfg(unix)]
+            Connection::Unix(stream) => stream,
+        }
+    }
+}
+
+impl Source for Connection {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        self.source().register(registry, token, interests)
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        self.source().reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::fs;
+    use std::io;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    use std::os::unix::net::UnixStream;
+    use std::path::{Path, PathBuf};
+
+    use super::{Accepted, Connection};
+
+    /// A Unix socket that listens, and takes its file away at the end.
+    pub(in crate::source::live) struct Listener {
+        pub(super) inner: mio::net::UnixListener,
+        path: PathBuf,
+        /// Device and number of the file, so that another's is not taken away.
+        file: (u64, u64),
+        accepted: u64,
+    }
+
+    impl Listener {
+        pub(super) fn bind(path: &Path) -> io::Result<Listener> {
+            match fs::symlink_metadata(path) {
+                Ok(metadata) if !metadata.file_type().is_socket() => {
+                    let kind = io::ErrorKind::AlreadyExists;
+                    return Err(io::Error::new(kind, "there is a file that is not a socket"));
+                }
+                Ok(_) if UnixStream::connect(path).is_ok() => {
+                    let kind = io::ErrorKind::AddrInUse;
+                    return Err(io::Error::new(kind, "another program listens there"));
+                }
+                Ok(_) => fs::remove_file(path)?,
+                Err(_) => {}
+            }
+            let inner = mio::net::UnixListener::bind(path)?;
+            let metadata = fs::symlink_metadata(path)?;
+            Ok(Listener {
+                inner,
+                path: path.to_owned(),
+                file: (metadata.dev(), metadata.ino()),
+                accepted: 0,
+            })
+        }
+
+        pub(super) fn accept(&mut self) -> io::Result<Accepted> {
+            let (stream, _) = self.inner.accept()?;
+            self.accepted += 1;
+            // Peers have no addresses here, so they are numbered.
+            let name = format!("{}#{}", self.path.display(), self.accepted);
+            let connection = Connection::Unix(stream);
+            Ok(Accepted { connection, name })
+        }
+    }
+
+    impl Drop for Listener {
+        fn drop(&mut self) {
+            let is_ours = fs::symlink_metadata(&self.path)
+                .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.file);
+            if is_ours {
+                // A file that stays behind does no harm: the next listener replaces it.
+                let _stays = fs::remove_file(&self.path);
+            }
+        }
+    }
+}

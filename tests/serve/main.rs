@@ -1,0 +1,10 @@
+//! The HTTP face, driven by clients over real connections against a live engine.
+
+mod consistency;
+mod following;
+mod operating;
+mod pushing;
+mod querying;
+mod reading;
+mod securing;
+mod support;
