@@ -438,6 +438,11 @@ impl Engine {
         Ok(snapshot)
     }
 
+    /// What the views answer, from epoch to epoch.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
     /// Ends the workers.
     ///
     /// # Errors

@@ -54,7 +54,11 @@ fn sums_by_category_and_by_product_agree_at_every_epoch() {
         }
     });
     let all = shop.json("/views/all_sales?limit=0");
-    assert_eq!(all["total"].as_u64(), Some(pushed.load(Ordering::Relaxed)), "nothing is lost");
+    assert_eq!(
+        all["total"].as_u64(),
+        Some(pushed.load(Ordering::Relaxed)),
+        "nothing is lost"
+    );
 }
 
 /// In one answer of ad hoc SQL.
@@ -62,7 +66,11 @@ fn ask(shop: &Shop) {
     let mut epochs = 0;
     let mut last = 0;
     for _ in 0..1000 {
-        let answer = shop.post("/sql", &[("content-type", "text/plain")], QUESTION.as_bytes());
+        let answer = shop.post(
+            "/sql",
+            &[("content-type", "text/plain")],
+            QUESTION.as_bytes(),
+        );
         let answer = answer.json();
         let row = &answer["rows"][0];
         assert_eq!(row["categories"], row["products"], "{answer}");

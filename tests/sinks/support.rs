@@ -144,6 +144,10 @@ pub fn text_of(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
+        // The only fractions here are amounts of money.
+        Value::Number(number) if number.is_f64() => {
+            format!("{:.2}", number.as_f64().expect("a float"))
+        }
         other => other.to_string(),
     }
 }
