@@ -11,6 +11,7 @@ use super::clock::{Clock, Ticks, now_ms};
 use super::error::EngineError;
 use super::intake::Intake;
 use super::live_feed::{LiveFeed, LiveSource};
+use super::operators::NodeReport;
 use super::report::{InputKind, Report};
 use super::{Config, Feed, Run, Shared, wake_all};
 use crate::catalog::{Catalog, Keep};
@@ -196,6 +197,11 @@ impl Live {
     /// What the views answer.
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
+    }
+
+    /// What each node of the plan has done so far, in order.
+    pub fn operators(&self) -> Vec<NodeReport> {
+        self.shared.report_operators()
     }
 
     /// How the run goes.

@@ -44,8 +44,12 @@ pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
     let peers = worker.peers();
     let complete: Complete = Rc::default();
     let probe = ProbeHandle::new();
+    let meter = shared.operators.as_ref();
+    let meter = meter.map(|operators| operators.meter(worker));
     let inputs = worker.dataflow::<Time, _, _>(|scope| {
-        let rendered = render::render(scope, &shared.plan, (index, peers), shared.only_added)
+        let place = (index, peers);
+        let meter = meter.as_ref();
+        let rendered = render::render(scope, &shared.plan, place, shared.only_added, meter)
             .expect("the plan was rendered once before the workers started");
         for (output, stream) in rendered.outputs.into_iter().enumerate() {
             gather(stream, output, Rc::clone(&complete)).probe_with(&probe);

@@ -193,8 +193,8 @@ fn accumulable<'scope>(
         prepared.stream.clone(),
         &prepared.input,
         grouping,
-        worker,
-        peers,
+        (worker, peers),
+        builder.held(),
     )?;
     Ok(builder.outcomes(outcomes))
 }
