@@ -126,7 +126,7 @@ fn a_file_cut_short_is_read_anew() {
 }
 
 #[test]
-fn a_file_rewritten_with_more_than_it_had_is_read_anew() {
+fn a_file_rewritten_in_place_is_read_anew() {
     let folder = folder();
     let path = folder.path().join("orders.jsonl");
     append(&path, "first 1\nfirst 2\n");
@@ -134,6 +134,9 @@ fn a_file_rewritten_with_more_than_it_had_is_read_anew() {
     assert_eq!(tail.lines(2), ["first 1", "first 2"]);
     fs::write(&path, "second 1\nsecond 2\nsecond 3\n").expect("it is written");
     assert_eq!(tail.lines(3), ["second 1", "second 2", "second 3"]);
+    // As long as before.
+    fs::write(&path, "second 4\nsecond 5\nsecond 6\n").expect("it is written");
+    assert_eq!(tail.lines(3), ["second 4", "second 5", "second 6"]);
     tail.stop();
 }
 
