@@ -158,9 +158,9 @@ pub enum SourceError {
         /// The option.
         option: &'static str,
         /// What this input says.
-        value: String,
+        value: u64,
         /// What the other says.
-        other: String,
+        other: u64,
     },
     /// Standard input can be read once only.
     #[error("input \"{table}\" is standard input, which another input reads already")]

@@ -13,7 +13,7 @@ impl InputSpec {
     /// - `delimiter`, `quote`: one ASCII character; `tab` for a tab
     /// - `header`: `true` or `false`
     /// - `compression`: `none`, `gzip` (also `gz`) or `zstd` (also `zst`)
-    /// - those of the location's scheme, if it is [live](live)
+    /// - those of the location's scheme, if it is [live]
     ///
     /// # Errors
     /// If there is no table or no location, or an option is unknown or has a wrong value.

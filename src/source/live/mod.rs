@@ -1,6 +1,6 @@
 //! Inputs that never end: growing files, sockets, streams, and what is pushed over HTTP.
 //!
-//! A live input is an [`InputSpec`] whose location names a scheme
+//! A live input is an [`InputSpec`](super::InputSpec) whose location names a scheme
 //! (`tail:logs/*.jsonl`, `tcp://127.0.0.1:7070`). Its [`Source`] runs on a thread of its own, cuts
 //! what it receives into whole records, and hands [`Piece`]s of them to the engine through the
 //! bounded queue between an [`Outlet`] and its [`Inlet`]. A full queue makes the source wait, and
