@@ -13,6 +13,18 @@ pub enum SourceError {
         /// The text.
         text: String,
     },
+    /// There is no source of this kind.
+    #[error(
+        "input \"{table}\" reads from \"{scheme}://\", which is none that there is: a path, {known}"
+    )]
+    UnknownScheme {
+        /// The table.
+        table: String,
+        /// What stands before `://`.
+        scheme: String,
+        /// What locations may begin with.
+        known: String,
+    },
     /// There is no such option.
     #[error("input \"{input}\" has an unknown option \"{option}\"; there are {known}")]
     UnknownOption {

@@ -33,6 +33,13 @@ impl InputSpec {
         if table.trim().is_empty() || location.is_empty() {
             return Err(not_an_input());
         }
+        if let Some((scheme, known)) = live::unknown_scheme(location) {
+            return Err(SourceError::UnknownScheme {
+                table: table.trim().to_owned(),
+                scheme: scheme.to_owned(),
+                known,
+            });
+        }
         let mut parsed = Parsed {
             text,
             format: None,

@@ -34,7 +34,7 @@ use super::{OpenInput, TooLong};
 pub use open::{LiveOptions, open};
 pub use outlet::{Closed, Inlet, Outlet, Receipt, SendError, SourceStatus, Taken, queue};
 pub use scheme::is_live;
-pub(super) use scheme::{is_query, option_names, path_of, takes};
+pub(super) use scheme::{is_query, option_names, path_of, takes, unknown_scheme};
 pub use traffic::generated_tables;
 
 /// The most text that a piece should hold, in bytes, unless one record is longer.
