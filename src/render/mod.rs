@@ -25,6 +25,8 @@ mod map;
 mod partial;
 mod reduce;
 pub mod reject;
+mod sieve;
+mod texts;
 mod topk;
 
 use std::collections::HashMap;
