@@ -19,8 +19,11 @@ use crate::delta::{Delta, Time};
 
 /// So many different rows are remembered.
 const MOST_ROWS: usize = 1 << 19;
-/// After so many rows it is judged whether remembering them is worth its while.
-const TRIAL_ROWS: usize = 1 << 16;
+/// Rows that come less than so many times each, on average, are not worth remembering.
+const WORTH_TIMES: usize = 2;
+/// So many times as many rows as were looked at in vain go through unseen before the next trial;
+/// with each trial in vain, so many times more.
+const PATIENCE: usize = 4;
 /// Of the last column, the values met with each of the first so many groups of the other columns
 /// are marked in a bitmap; with the others, in a hash table. Bitmaps are a hundred times smaller if
 /// groups are few, and waste memory if they are many.
@@ -43,7 +46,8 @@ pub(super) fn sieve<'scope>(
         keys,
         latest: Time::MIN,
         seen: 0,
-        idle_until: None,
+        unseen: 0,
+        pause: PATIENCE,
     };
     Ok(map::each(stream, "Sieve", move |delta, outcomes| {
         let delta = sieve.pass(delta);
@@ -61,19 +65,23 @@ struct Sieve {
     latest: Time,
     /// How many rows were looked at for what is remembered.
     seen: usize,
-    /// The time up to which everything goes through, if rows hardly repeat.
-    idle_until: Option<Time>,
+    /// How many rows still go through without a look.
+    unseen: usize,
+    /// How many rows go through after the next trial in vain, as a multiple of those looked at.
+    pause: usize,
 }
 
 impl Sieve {
     /// The rows that go through.
     fn pass(&mut self, delta: Delta) -> Delta {
-        let is_idle = self.idle_until.is_some_and(|until| delta.time <= until);
-        if is_idle || delta.diffs.is_some() || delta.time < self.latest {
+        if self.unseen > 0 {
+            self.unseen = self.unseen.saturating_sub(delta.len());
+            return delta;
+        }
+        if delta.diffs.is_some() || delta.time < self.latest {
             return delta;
         }
         self.latest = delta.time;
-        self.idle_until = None;
         let keys: Vec<ArrayRef> = self
             .keys
             .iter()
@@ -81,15 +89,22 @@ impl Sieve {
             .collect();
         let new = self.met.meet(&keys).expect("keys are of the sieve's types");
         self.seen += delta.len();
-        let hardly_repeat = self.seen >= TRIAL_ROWS && self.met.count * 4 > self.seen * 3;
-        if hardly_repeat {
-            self.idle_until = Some(delta.time);
-        }
-        if hardly_repeat || self.met.count >= MOST_ROWS {
-            self.met = Met::new(&self.schema).expect("made once at the start");
-            self.seen = 0;
+        if self.met.count >= MOST_ROWS {
+            self.start_again();
         }
         delta.filter(&new).expect("a mark for each row")
+    }
+
+    /// Forgets everything; after a trial in vain, for a while nothing is remembered either.
+    fn start_again(&mut self) {
+        if self.seen < WORTH_TIMES * self.met.count {
+            self.unseen = self.seen.saturating_mul(self.pause);
+            self.pause = self.pause.saturating_mul(PATIENCE);
+        } else {
+            self.pause = PATIENCE;
+        }
+        self.met = Met::new(&self.schema).expect("made once at the start");
+        self.seen = 0;
     }
 }
 
