@@ -14,6 +14,7 @@ mod live_feed;
 pub mod memory;
 mod operators;
 mod report;
+mod status;
 mod worker;
 
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ use crossbeam_channel::Sender;
 use feed::{Feed, PushFeed, ReplayFeed, Task};
 use intake::Intake;
 use operators::Operators;
-use worker::Status;
+use status::Status;
 
 /// How a plan is run.
 #[derive(Debug, Clone)]
@@ -182,7 +183,7 @@ impl Shared {
             catalog::publish(&publisher, workers, &deliveries, |epoch| {
                 status.publish(epoch)
             });
-            watch.is_over();
+            watch.end();
         };
         let thread = std::thread::Builder::new().name("catalog".to_owned());
         let started: std::io::Result<JoinHandle<()>> = thread.spawn(publish);

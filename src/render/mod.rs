@@ -26,6 +26,8 @@ mod meter;
 mod partial;
 mod reduce;
 pub mod reject;
+mod sieve;
+mod texts;
 mod topk;
 
 use std::collections::HashMap;

@@ -65,7 +65,7 @@ fn sums_by_category_and_by_product_agree_at_every_epoch() {
 fn ask(shop: &Shop) {
     let mut epochs = 0;
     let mut last = 0;
-    for _ in 0..1000 {
+    for _ in 0..2000 {
         let answer = shop.post(
             "/sql",
             &[("content-type", "text/plain")],

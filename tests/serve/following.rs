@@ -148,6 +148,10 @@ fn tells_that_nothing_has_changed() {
     let progress = events.next().expect("an event");
     assert_eq!(progress.kind, "progress");
     assert!(progress.data["closed_at"].is_string());
+    // Never packed: a packer would hold events back.
+    let path = "/views/by_product/changes";
+    let packed = Events::open(&shop, path, "Accept-Encoding: gzip\r\n");
+    assert!(!packed.head.contains("content-encoding"), "{}", packed.head);
 }
 
 #[test]

@@ -252,6 +252,11 @@ fn suggests_views_of_like_names() {
         let expected = "there is no view \"by_categry\"; did you mean \"by_category\"?";
         assert_eq!(answer.message(), expected);
     }
+    let table = shop.get("/views/sales");
+    assert_eq!(
+        (table.status, table.message().as_str()),
+        (404, "\"sales\" is a table; views are read")
+    );
     let answer = shop.get("/nothing");
     assert_eq!(
         (answer.status, answer.code()),

@@ -81,6 +81,7 @@ impl Shop {
                 ..Ticks::default()
             },
             keep: Default::default(),
+            memory_limit: None,
         };
         let live = Live::start(Arc::new(plan), live_config, Wiring::default());
         let live = live.expect("the plan runs");
