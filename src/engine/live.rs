@@ -271,6 +271,7 @@ impl Live {
         (self.wake)();
         if let Some(run) = run {
             run.join()?;
+            self.shared.status.wait_for_end()?;
         }
         if let Some(clock) = clock {
             clock.join().map_err(|_| died("the clock panicked"))?;
@@ -280,6 +281,15 @@ impl Live {
 
     fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A run that nobody holds any more is stopped: its workers would go on for ever.
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "a run did not end well");
+        }
     }
 }
 
