@@ -52,7 +52,7 @@ fn a_file_may_come_later_but_its_folder_must_be_there() {
     let missing = format!("orders=tail:{}", at(folder.path(), "nowhere/*.jsonl"));
     let error = try_open(&missing, &Default::default()).err();
     let expected = format!(
-        "could not open input \"orders\" at {}: entity not found",
+        "could not open input \"orders\" at {}: there is no such folder",
         at(folder.path(), "nowhere")
     );
     assert_eq!(error, Some(expected));

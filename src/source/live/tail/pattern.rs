@@ -28,7 +28,7 @@ impl Pattern {
             return Err(SourceError::Unreadable {
                 table: pattern.spec.table,
                 path: folder,
-                source: io::ErrorKind::NotFound.into(),
+                source: io::Error::new(io::ErrorKind::NotFound, "there is no such folder"),
             });
         }
         Ok(pattern)
