@@ -126,6 +126,12 @@ impl Reader<'_> {
     /// An option as the command line has it; a table's are joined with a point.
     fn option(&mut self, key: &str, value: &Value<'_>) -> Vec<String> {
         let text = match value.get_ref() {
+            DeValue::String(text) if key == "dead_letters" => {
+                percent_encoded(&self.path(text).display().to_string())
+            }
+            DeValue::String(text) if key == "send" || key.starts_with("header.") => {
+                percent_encoded(text)
+            }
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) => number.as_str().to_owned(),
             DeValue::Float(number) => number.as_str().to_owned(),
@@ -341,6 +347,13 @@ impl Reader<'_> {
             column: before[line_start..].chars().count() as u64 + 1,
         }
     }
+}
+
+/// The value of an option that is percent-decoded, so that nothing in it ends the option.
+fn percent_encoded(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('&', "%26")
+        .replace('?', "%3F")
 }
 
 /// Reads an amount of memory: a number, perhaps with KB, MB, GB (powers of 1000) or KiB, MiB, GiB.
