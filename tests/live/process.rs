@@ -129,7 +129,11 @@ impl Process {
     /// Waits until it says something.
     #[track_caller]
     pub fn says(&self, text: &str) {
-        let is_said = is_soon(|| self.said().contains(text));
+        let has_ended = || self.readers.iter().all(JoinHandle::is_finished);
+        wait_until(&format!("it says {text:?}"), || {
+            has_ended() || self.said().contains(text)
+        });
+        let is_said = self.said().contains(text);
         assert!(is_said, "no {text:?} in:\n{}", self.said());
     }
 
