@@ -53,6 +53,9 @@ struct Options {
     /// Lines without ids: nothing of visits is remembered
     #[arg(long)]
     no_ids: bool,
+    /// More arguments of `tillrace run`, such as --with=--workers=1
+    #[arg(long)]
+    with: Vec<String>,
     /// The binary
     #[arg(long, default_value = env!("CARGO_BIN_EXE_tillrace"))]
     binary: PathBuf,
@@ -101,7 +104,7 @@ fn rates(options: &Options, what: &str, scripts: &[PathBuf], time: Duration) -> 
     println!("\nfrom a line written to its effect seen in {VIEW}; {what} run");
     println!("goal at 50,000 events/s: p50 < 5 ms, p99 < 20 ms");
     for rate in &options.rates {
-        let server = Server::start(&options.binary, scripts)?;
+        let server = Server::start(&options.binary, scripts, &options.with)?;
         let mut load = Load::connect(&server, !options.no_ids)?;
         let seen = [
             follow(&server, Over::Sse, false)?,
@@ -155,10 +158,9 @@ fn point_reads(options: &Options, time: Duration) -> Result<()> {
     println!("goal at 10,000 reads/s: p99 < 1 ms");
     for (events, asked) in [(0.0, 10_000.0), (50_000.0, 10_000.0)] {
         let scripts = [root("dataflows/tables.sql"), root("benches/live/users.sql")];
-        let server = Server::start(&options.binary, &scripts)?;
+        let server = Server::start(&options.binary, &scripts, &options.with)?;
         let mut load = Load::connect(&server, false)?;
-        let ready = all_users(&server, &mut load);
-        ready?;
+        all_users(&server, &mut load)?;
         let http = server.http;
         let reader = thread::spawn(move || reads::read(http, "visits_by_user", asked, time));
         let sent = load.send(events, time)?;
@@ -178,9 +180,7 @@ fn all_users(server: &Server, load: &mut Load) -> Result<()> {
     load.traffic.all_users();
     load.flush(|| ())?;
     let until = Instant::now() + Duration::from_secs(30);
-    while server.status()?.0 < traffic::USERS
-        || server.get("/views/visits_by_user?user_id=u0").is_err()
-    {
+    while total(server)? < traffic::USERS {
         ensure!(
             Instant::now() < until,
             "the users have not arrived after half a minute"
@@ -193,6 +193,13 @@ fn all_users(server: &Server, load: &mut Load) -> Result<()> {
     load.flush(|| ())?;
     thread::sleep(Duration::from_millis(500));
     Ok(())
+}
+
+/// How many users are told.
+fn total(server: &Server) -> Result<u64> {
+    let answer: serde_json::Value =
+        serde_json::from_str(&server.get("/views/visits_by_user?limit=1")?)?;
+    Ok(answer["total"].as_u64().unwrap_or(0))
 }
 
 /// The highest rate that is held.
@@ -218,7 +225,7 @@ fn hold(options: &Options) -> Result<()> {
         "held at {highest:.0} events/s for {} minutes:",
         options.minutes
     );
-    let server = Server::start(&options.binary, &sales())?;
+    let server = Server::start(&options.binary, &sales(), &options.with)?;
     let mut load = Load::connect(&server, !options.no_ids)?;
     let seen = follow(&server, Over::Sse, false)?;
     let parts = 5u32;
@@ -237,7 +244,7 @@ fn hold(options: &Options) -> Result<()> {
 }
 
 fn try_rate(options: &Options, rate: f64, time: Duration) -> Result<(f64, Percentiles)> {
-    let server = Server::start(&options.binary, &sales())?;
+    let server = Server::start(&options.binary, &sales(), &options.with)?;
     let mut load = Load::connect(&server, !options.no_ids)?;
     let seen = follow(&server, Over::Sse, false)?;
     load.send(rate, Duration::from_secs(1))?;
@@ -249,7 +256,7 @@ fn try_rate(options: &Options, rate: f64, time: Duration) -> Result<(f64, Percen
 fn smoke(binary: &Path) -> Result<()> {
     let mut scripts = sales();
     scripts.push(root("benches/live/users.sql"));
-    let server = Server::start(binary, &scripts)?;
+    let server = Server::start(binary, &scripts, &[])?;
     let mut load = Load::connect(&server, true)?;
     let seen = [
         follow(&server, Over::Sse, true)?,

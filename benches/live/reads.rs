@@ -73,7 +73,7 @@ pub fn read(http: SocketAddr, view: &str, rate: f64, time: Duration) -> Result<R
                 % USERS;
             let connection = &mut connections[at];
             let request =
-                format!("GET /views/{view}?user_id=u{user} HTTP/1.1\r\nhost: tillrace\r\n\r\n");
+                format!("GET /views/{view}?user_id=u{user} HTTP/1.1\r\nhost: localhost\r\n\r\n");
             connection.stream.write_all(request.as_bytes())?;
             (connection.due, connection.user) = (Some(due), user);
             waiting.pop_front();

@@ -24,18 +24,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it on some scripts, with the catalogue as history, and waits until it is ready.
+    /// Starts it on some scripts, with the catalogue as history and `more` arguments, and waits
+    /// until it is ready.
     ///
     /// # Errors
     /// If it does not start within half a minute.
-    pub fn start(binary: &Path, scripts: &[PathBuf]) -> Result<Server> {
+    pub fn start(binary: &Path, scripts: &[PathBuf], more: &[String]) -> Result<Server> {
         let folder = std::env::temp_dir().join(format!("tillrace-live-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let products = folder.join("products.jsonl");
         std::fs::write(&products, Traffic::catalogue())?;
         let [http, behavior, orders] = free_ports()?;
         let mut command = Command::new(binary);
-        command.arg("run").args(scripts);
+        command.arg("run").args(scripts).args(more);
         command
             .arg("--input")
             .arg(format!("products={}", products.display()));
@@ -45,7 +46,7 @@ impl Server {
         command
             .arg("--input")
             .arg(format!("orders=tcp://{orders}?format=jsonl"));
-        command.args(["--listen", &http.to_string(), "--quiet"]);
+        command.args(["--listen", &http.to_string(), "--quiet", "--log", "error"]);
         let child = command.stdin(Stdio::null()).spawn();
         let child = child.with_context(|| format!("could not start {}", binary.display()))?;
         let mut server = Server {

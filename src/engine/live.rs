@@ -91,6 +91,7 @@ impl Live {
         let started = clock.start();
         let clock = started.map_err(|error| EngineError::Start(error.to_string()))?;
         feed.set_clock(clock.thread().clone());
+        shared.status.set_waits(clock.thread().clone());
         let live = Live {
             plan,
             feed,
