@@ -99,6 +99,7 @@ impl Live {
         let started = clock.start();
         let clock = started.map_err(|error| EngineError::Start(error.to_string()))?;
         feed.set_clock(clock.thread().clone());
+        shared.status.set_waits(clock.thread().clone());
         let live = Live {
             plan,
             feed,
@@ -280,6 +281,15 @@ impl Live {
 
     fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What runs is stopped, so that no thread is left behind.
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "a run did not stop as it should");
+        }
     }
 }
 
