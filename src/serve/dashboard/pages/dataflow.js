@@ -289,7 +289,6 @@ export function dataflow(host, _, query) {
               h("th.num", "Records in"),
               h("th.num", "In a second"),
               h("th.num", "Rows kept"),
-              h("th.num", "Kept"),
             ),
           ),
           h(
@@ -303,7 +302,6 @@ export function dataflow(host, _, query) {
                 h("td.num", `${((node.stats.time_ms / total) * 100).toFixed(1)} %`),
                 h("td.num", exact(node.stats.records_in)),
                 h("td.num", state.rates.has(node.id) ? short(Math.round(state.rates.get(node.id))) : ""),
-                h("td.num", exact(node.stats.held_records ?? 0)),
                 h("td.num", exact(node.stats.held_records ?? 0)),
               ),
             ),
