@@ -37,7 +37,7 @@ pub(crate) struct EpochChanges {
     pub(crate) diffs: Option<Arc<[Diff]>>,
 }
 
-/// Publishes until all workers are gone; `published` is told of each epoch that readers can see.
+/// Publishes until all workers have delivered their last; `published` is told of each epoch that readers can see.
 pub(crate) fn publish(
     catalog: &Catalog,
     workers: usize,
@@ -66,6 +66,9 @@ pub(crate) fn publish(
         let due = std::mem::replace(&mut waiting, later);
         fold(catalog, epoch, due.into_values().flatten());
         published(epoch);
+        if complete == Time::MAX {
+            return;
+        }
     }
 }
 

@@ -272,6 +272,7 @@ impl Live {
         (self.wake)();
         if let Some(run) = run {
             run.join()?;
+            self.shared.status.wait_for_end()?;
         }
         if let Some(clock) = clock {
             clock.join().map_err(|_| died("the clock panicked"))?;

@@ -183,6 +183,7 @@ impl Shared {
             catalog::publish(&publisher, workers, &deliveries, |epoch| {
                 status.publish(epoch)
             });
+            status.end();
             watch.end();
         };
         let thread = std::thread::Builder::new().name("catalog".to_owned());

@@ -21,6 +21,8 @@ struct Published {
     epochs: u64,
     /// A worker, or the thread that publishes, is gone before its time.
     dead: bool,
+    /// Nothing more is published.
+    ended: bool,
 }
 
 impl Status {
@@ -59,6 +61,29 @@ impl Status {
     pub(super) fn wait_for(&self, epoch: Time) -> Result<(), EngineError> {
         let mut state = self.state();
         while state.epoch < epoch {
+            if state.dead {
+                return Err(EngineError::Worker("it panicked".to_owned()));
+            }
+            let woken = self.changed.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    /// Notes that the last epoch is published.
+    pub(super) fn end(&self) {
+        self.state().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the last epoch is published; the workers have ended.
+    ///
+    /// # Errors
+    ///
+    /// If the thread that publishes has died.
+    pub(super) fn wait_for_end(&self) -> Result<(), EngineError> {
+        let mut state = self.state();
+        while !state.ended {
             if state.dead {
                 return Err(EngineError::Worker("it panicked".to_owned()));
             }

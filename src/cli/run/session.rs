@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::settings::Settings;
 use crate::cli::error::chain;
+use crate::cli::program::is_own;
 use crate::cli::{Error, counted};
 use crate::engine::{InputKind, Live, Report, RunState, Wiring};
 use crate::serve::Server;
@@ -113,9 +114,10 @@ impl Session {
     /// Says on standard error what runs, and where.
     pub fn announce(&self) {
         let plan = self.live.plan();
+        let names = plan.outputs.iter().map(|output| &output.view.name);
         eprintln!(
             "{} over {}, {}",
-            counted(plan.outputs.len() as u64, "view"),
+            counted(names.filter(|name| is_own(name)).count() as u64, "view"),
             counted(plan.script.tables.len() as u64, "table"),
             counted(self.report().workers as u64, "worker"),
         );

@@ -1,0 +1,1 @@
+//! The commands and files of `docs/running.md`.
