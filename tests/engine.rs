@@ -235,3 +235,60 @@ fn rows_are_grouped_by_three_columns_with_nulls() {
         );
     }
 }
+
+#[test]
+fn nodes_tell_what_they_did_and_hold() {
+    for workers in [1, 2] {
+        let engine = engine(SHOP, workers);
+        let product = |n: usize| format!(r#"{{"product_id":"p{n}","category":"c{}"}}"#, n % 3);
+        let products: Vec<String> = (0..9).map(product).collect();
+        let products: Vec<&str> = products.iter().map(String::as_str).collect();
+        json(&engine, "products", &products);
+        json(&engine, "products", &products[..4]);
+        let sale = |n: usize| format!(r#"{{"product_id":"p{}","quantity":1,"amount":{n}}}"#, n % 9);
+        let sales: Vec<String> = (0..90).map(sale).collect();
+        let sales: Vec<&str> = sales.iter().map(String::as_str).collect();
+        json(&engine, "sales", &sales);
+        engine.advance().expect("an epoch");
+        // What an epoch costs is in the log when the next one is under way.
+        engine.advance().expect("an epoch");
+        let plan = Arc::clone(engine.plan());
+        let reports = engine.operators();
+        assert_eq!(reports.len(), plan.nodes.len());
+        let label = |node: usize| tillrace::plan::explain::describe(&plan, &plan.nodes[node].op);
+        let all: Vec<String> = reports
+            .iter()
+            .map(|report| format!("{} {report:?}", label(report.node)))
+            .collect();
+        let all = all.join("\n");
+        let of = |table: &str| {
+            let is_input =
+                |report: &&tillrace::engine::NodeReport| label(report.node).starts_with(table);
+            *reports
+                .iter()
+                .find(is_input)
+                .unwrap_or_else(|| panic!("{all}"))
+        };
+        let products = of("input products");
+        let (given, kept) = (products.records_in, products.held_records);
+        assert_eq!((given, products.records_out, kept), (13, 9, 9), "{all}");
+        let sales = of("input sales");
+        assert_eq!(
+            (sales.records_in, sales.records_out, sales.held_records),
+            (90, 90, 0)
+        );
+        let is_join = |report: &&tillrace::engine::NodeReport| {
+            plan.nodes[report.node].op.inputs().len() == 2 && report.records_out == 90
+        };
+        let join = *reports
+            .iter()
+            .find(is_join)
+            .unwrap_or_else(|| panic!("{all}"));
+        assert_eq!(join.records_in, 99, "{all}");
+        assert_eq!(join.held_records, 99, "{all}");
+        assert!(join.held_batches > 0 && join.time_ns > 0, "{all}");
+        let busy = reports.iter().filter(|report| report.time_ns > 0).count();
+        assert!(busy * 2 > reports.len(), "{all}");
+        engine.stop().expect("the workers end");
+    }
+}

@@ -13,10 +13,10 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::DataType;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tillrace::catalog::Snapshot;
-use tillrace::cli::cell::{self, Column};
 use tillrace::engine::{Config, Engine};
 use tillrace::oracle::floats_close;
 use tillrace::plan;
+use tillrace::present::cell::{self, Column};
 use tillrace::script::{self, Script, Sources};
 use tillrace::source::{CsvOptions, Format};
 

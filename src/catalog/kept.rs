@@ -19,6 +19,9 @@ use crate::row::RowCodec;
 /// An encoded row.
 pub(super) type RowKey = Arc<[u8]>;
 
+/// Rows that changed, sorted, and by how much each.
+pub(super) type RowChanges = Arc<Vec<(RowKey, Diff)>>;
+
 /// How many entries a chunk has: a change copies one, a lookup halves one.
 const CHUNK: usize = 32;
 /// From so many changes at once on, a new map is made of the old one in one pass.
@@ -36,7 +39,7 @@ pub(super) struct Kept {
     /// The last epoch that changed it.
     pub(super) changed_at: Option<Time>,
     /// What that epoch changed.
-    pub(super) changes: Arc<Vec<(RowKey, Diff)>>,
+    pub(super) changes: RowChanges,
     /// All rows, once somebody has asked for them.
     batch: OnceLock<RecordBatch>,
 }

@@ -9,9 +9,9 @@ use arrow::array::RecordBatch;
 use tokio::sync::watch;
 
 use super::codec::consolidate;
-use super::kept::{IndexBy, Kept, RowKey};
+use super::kept::{IndexBy, Kept, RowChanges};
 use super::{Answer, Shape, Snapshot, decode_changes};
-use crate::delta::{Diff, Time};
+use crate::delta::Time;
 
 /// How much of the past a catalog remembers. Whatever limit is met first counts.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ struct Past {
 struct Epoch {
     snapshot: Arc<Snapshot>,
     /// By view: what changed since the snapshot before, for views that changed.
-    changed: Vec<(usize, Arc<Vec<(RowKey, Diff)>>)>,
+    changed: Vec<(usize, RowChanges)>,
 }
 
 impl Epoch {
@@ -113,7 +113,7 @@ impl Catalog {
         after: u64,
         upto: &Snapshot,
     ) -> Option<(RecordBatch, Vec<i64>)> {
-        let mut found: Vec<Arc<Vec<(RowKey, Diff)>>> = Vec::new();
+        let mut found: Vec<RowChanges> = Vec::new();
         {
             let past = self.past();
             if after < past.epochs.front()?.snapshot.epoch {
@@ -158,11 +158,7 @@ impl Catalog {
     }
 
     /// Makes a snapshot the latest.
-    pub(super) fn publish(
-        &self,
-        snapshot: Snapshot,
-        changed: Vec<(usize, Arc<Vec<(RowKey, Diff)>>)>,
-    ) {
+    pub(super) fn publish(&self, snapshot: Snapshot, changed: Vec<(usize, RowChanges)>) {
         let epoch = snapshot.epoch;
         let snapshot = Arc::new(snapshot);
         let entry = Epoch {

@@ -89,8 +89,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     if !arguments.log.quiet {
         session.announce();
     }
-    if let Some(page) = session.page().filter(|_| !arguments.no_open) {
-        open(&page);
+    if let Some(page) = session.pages().first().filter(|_| !arguments.no_open) {
+        open(page);
     }
     follow(&mut session, &signals, arguments.log.quiet, |_| {
         tracing::warn!("a demonstration has no wiring to read again");

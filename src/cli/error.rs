@@ -80,7 +80,7 @@ pub enum Error {
         /// The line, from one.
         line: usize,
         /// What is wrong with it.
-        source: SourceError,
+        source: Box<SourceError>,
     },
     /// The folders of the samples are not where the program was started.
     #[error(
@@ -105,7 +105,7 @@ pub enum Error {
     Wiring(#[from] WiringError),
     /// A sink could not be opened.
     #[error(transparent)]
-    Sink(#[from] SinkError),
+    Sink(Box<SinkError>),
     /// The server could not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -129,6 +129,12 @@ pub enum Error {
     /// No handler for Ctrl-C could be installed.
     #[error("could not listen for Ctrl-C")]
     Interrupt(#[from] ctrlc::Error),
+}
+
+impl From<SinkError> for Error {
+    fn from(error: SinkError) -> Self {
+        Error::Sink(Box::new(error))
+    }
 }
 
 impl Error {

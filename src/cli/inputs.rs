@@ -106,7 +106,7 @@ pub fn read_list(path: &Path) -> Result<Vec<InputSpec>, Error> {
         let wrong = |source| Error::InputLine {
             path: path.to_owned(),
             line: index + 1,
-            source,
+            source: Box::new(source),
         };
         let mut spec = InputSpec::parse(line).map_err(wrong)?;
         spec.relative_to(folder);

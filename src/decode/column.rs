@@ -103,7 +103,11 @@ pub(super) fn column(field: &Field, absent: Absent, context: Context) -> Option<
         }
         DataType::Date32 => primitive(Date, data_type, absent),
         DataType::Timestamp(ArrowTimeUnit::Nanosecond, None) => {
-            primitive(Timestamp(context.time_unit), data_type, absent)
+            let reader = Timestamp {
+                unit: context.time_unit,
+                last: time::Minute::default(),
+            };
+            primitive(reader, data_type, absent)
         }
         DataType::List(item) => Box::new(ListColumn::new(item, absent, context)?),
         DataType::Struct(fields) => Box::new(StructColumn::new(fields, absent, context)?),
@@ -221,7 +225,7 @@ trait Reader: Send {
     type Arrow: ArrowPrimitiveType;
 
     fn read(
-        &self,
+        &mut self,
         value: &Value<'_>,
     ) -> Result<<Self::Arrow as ArrowPrimitiveType>::Native, Problem>;
 
@@ -334,7 +338,7 @@ where
     type Arrow = T;
 
     #[inline]
-    fn read(&self, value: &Value<'_>) -> Result<T::Native, Problem> {
+    fn read(&mut self, value: &Value<'_>) -> Result<T::Native, Problem> {
         let whole = number::scaled_short(numeric(value)?, 0)?;
         T::Native::try_from(whole).map_err(|_| Problem::OutOfRange)
     }
@@ -350,7 +354,7 @@ impl Reader for Decimal {
     type Arrow = Decimal128Type;
 
     #[inline]
-    fn read(&self, value: &Value<'_>) -> Result<i128, Problem> {
+    fn read(&mut self, value: &Value<'_>) -> Result<i128, Problem> {
         let number = number::scaled(numeric(value)?, self.scale)?;
         if number >= self.limit || number <= -self.limit {
             return Err(Problem::OutOfRange);
@@ -364,7 +368,7 @@ struct Float64;
 impl Reader for Float64 {
     type Arrow = Float64Type;
 
-    fn read(&self, value: &Value<'_>) -> Result<f64, Problem> {
+    fn read(&mut self, value: &Value<'_>) -> Result<f64, Problem> {
         numeric(value)?;
         let number: f64 = value
             .text
@@ -383,7 +387,7 @@ struct Float32;
 impl Reader for Float32 {
     type Arrow = Float32Type;
 
-    fn read(&self, value: &Value<'_>) -> Result<f32, Problem> {
+    fn read(&mut self, value: &Value<'_>) -> Result<f32, Problem> {
         numeric(value)?;
         let number: f32 = value
             .text
@@ -402,7 +406,7 @@ struct Date;
 impl Reader for Date {
     type Arrow = Date32Type;
 
-    fn read(&self, value: &Value<'_>) -> Result<i32, Problem> {
+    fn read(&mut self, value: &Value<'_>) -> Result<i32, Problem> {
         match value.kind {
             Kind::Text => time::date(trimmed(value)),
             _ => Err(Problem::NotOne),
@@ -414,18 +418,21 @@ impl Reader for Date {
     }
 }
 
-struct Timestamp(TimeUnit);
+struct Timestamp {
+    unit: TimeUnit,
+    last: time::Minute,
+}
 
 impl Reader for Timestamp {
     type Arrow = TimestampNanosecondType;
 
     #[inline]
-    fn read(&self, value: &Value<'_>) -> Result<i64, Problem> {
+    fn read(&mut self, value: &Value<'_>) -> Result<i64, Problem> {
         let text = numeric(value)?;
         if value.kind == Kind::Text && time::looks_like_date(text) {
-            return time::timestamp(text);
+            return time::timestamp(text, &mut self.last);
         }
-        let scale = match self.0 {
+        let scale = match self.unit {
             TimeUnit::Seconds => 9,
             TimeUnit::Milliseconds => 6,
             TimeUnit::Microseconds => 3,

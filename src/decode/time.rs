@@ -18,12 +18,35 @@ pub(super) fn looks_like_date(text: &[u8]) -> bool {
     text.len() >= 10 && text[4] == b'-'
 }
 
+/// The minute that was read last. Times of a log follow each other, so most are of the same minute
+/// as the one before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Minute {
+    text: [u8; MINUTE_BYTES],
+    /// Since the Unix epoch.
+    seconds: i64,
+}
+
+impl Default for Minute {
+    /// None yet: no text has these bytes.
+    fn default() -> Self {
+        Minute {
+            text: [0xFF; MINUTE_BYTES],
+            seconds: 0,
+        }
+    }
+}
+
+/// The bytes of `YYYY-MM-DDTHH:MM`.
+const MINUTE_BYTES: usize = 16;
+
 /// Nanoseconds since the Unix epoch.
 ///
 /// # Errors
 /// If the text is no time, or one outside of the years 1677 to 2262, or finer than a nanosecond.
-pub(super) fn timestamp(text: &[u8]) -> Result<i64, Problem> {
-    let (seconds, fraction) = parse(text)?;
+#[inline]
+pub(super) fn timestamp(text: &[u8], last: &mut Minute) -> Result<i64, Problem> {
+    let (seconds, fraction) = parse(text, last)?;
     let nanos = i128::from(seconds) * i128::from(SECOND_NS) + i128::from(fraction);
     i64::try_from(nanos).map_err(|_| Problem::OutOfRange)
 }
@@ -33,22 +56,24 @@ pub(super) fn timestamp(text: &[u8]) -> Result<i64, Problem> {
 /// # Errors
 /// If the text is neither date nor time.
 pub(super) fn date(text: &[u8]) -> Result<i32, Problem> {
-    let (seconds, _) = parse(text)?;
+    let (seconds, _) = parse(text, &mut Minute::default())?;
     i32::try_from(seconds.div_euclid(DAY_S)).map_err(|_| Problem::OutOfRange)
 }
 
 /// Seconds since the Unix epoch, and nanoseconds above them.
 #[inline]
-fn parse(text: &[u8]) -> Result<(i64, i64), Problem> {
-    let (date, rest) = text.split_first_chunk::<10>().ok_or(Problem::NotOne)?;
-    let midnight = days(date).ok_or(Problem::NotOne)? * DAY_S;
-    if rest.is_empty() {
+fn parse(text: &[u8], last: &mut Minute) -> Result<(i64, i64), Problem> {
+    let Some((minute, rest)) = text.split_first_chunk::<MINUTE_BYTES>() else {
+        let date = text.try_into().map_err(|_| Problem::NotOne)?;
+        let midnight = days(date).ok_or(Problem::NotOne)? * DAY_S;
         return Ok((midnight, 0));
-    }
-    let (time, rest) = rest.split_first_chunk::<6>().ok_or(Problem::NotOne)?;
-    let (hour, minute) = (two(time[1], time[2]), two(time[4], time[5]));
-    if !matches!(time[0], b'T' | b't' | b' ') || time[3] != b':' || hour > 23 || minute > 59 {
-        return Err(Problem::NotOne);
+    };
+    if *minute != last.text {
+        let seconds = seconds(minute).ok_or(Problem::NotOne)?;
+        *last = Minute {
+            text: *minute,
+            seconds,
+        };
     }
     let (second, fraction, zone) = match rest {
         [b':', tens, ones, rest @ ..] => {
@@ -61,10 +86,17 @@ fn parse(text: &[u8]) -> Result<(i64, i64), Problem> {
         return Err(Problem::NotOne);
     }
     let ahead = zone_seconds(zone).ok_or(Problem::NotOne)?;
-    Ok((
-        midnight + hour * 3600 + minute * 60 + second - ahead,
-        fraction,
-    ))
+    Ok((last.seconds + second - ahead, fraction))
+}
+
+/// Seconds since the Unix epoch of `YYYY-MM-DDTHH:MM`.
+fn seconds(minute: &[u8; MINUTE_BYTES]) -> Option<i64> {
+    let (date, time) = minute.split_first_chunk::<10>()?;
+    let (hours, minutes) = (two(time[1], time[2]), two(time[4], time[5]));
+    if !matches!(time[0], b'T' | b't' | b' ') || time[3] != b':' || hours > 23 || minutes > 59 {
+        return None;
+    }
+    Some(days(date)? * DAY_S + hours * 3600 + minutes * 60)
 }
 
 /// Days since the Unix epoch of `YYYY-MM-DD`, after Howard Hinnant's `days_from_civil`
@@ -109,7 +141,25 @@ fn two(tens: u8, ones: u8) -> i64 {
 }
 
 /// Nanoseconds of `.f`, if that follows, and what follows it.
+#[inline]
 fn fraction(text: &[u8]) -> Result<(i64, &[u8]), Problem> {
+    match text {
+        [] | [b'Z'] => Ok((0, text)),
+        [b'.', tenths, hundredths, thousandths] | [b'.', tenths, hundredths, thousandths, b'Z']
+            if [tenths, hundredths, thousandths]
+                .iter()
+                .all(|digit| digit.is_ascii_digit()) =>
+        {
+            let tenths = i64::from(tenths - b'0');
+            let thousandths = tenths * 100 + two(*hundredths, *thousandths);
+            Ok((thousandths * 1_000_000, &text[4..]))
+        }
+        _ => any_fraction(text),
+    }
+}
+
+/// The same for any number of digits.
+fn any_fraction(text: &[u8]) -> Result<(i64, &[u8]), Problem> {
     let Some((b'.' | b',', rest)) = text.split_first() else {
         return Ok((0, text));
     };

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::live_feed::LiveFeed;
 use super::memory::MemoryWatch;
-use super::worker::Status;
+use super::status::Status;
 use crate::delta::Time;
 
 /// How often the clock looks whether an epoch can close, if nobody wakes it.
@@ -99,8 +99,11 @@ impl Clock {
                 (false, _) => self.ticks.idle,
             };
             let due = closed_at.elapsed() >= tick || mood.full;
-            if due && self.status.published() >= closed {
-                closed = self.feed.close_epoch(now_ms());
+            if due
+                && self.status.published() >= closed
+                && let Some(epoch) = self.feed.close_epoch(now_ms())
+            {
+                closed = epoch;
                 closed_at = Instant::now();
                 (self.wake_workers)();
                 continue;

@@ -11,6 +11,7 @@ use super::clock::{Clock, Ticks, now_ms};
 use super::error::EngineError;
 use super::intake::Intake;
 use super::live_feed::{LiveFeed, LiveSource};
+use super::operators::NodeReport;
 use super::report::{InputKind, Report};
 use super::{Config, Feed, Run, Shared, wake_all};
 use crate::catalog::{Catalog, Keep};
@@ -58,7 +59,14 @@ pub struct Live {
 struct Threads {
     run: Option<Run>,
     clock: Option<JoinHandle<()>>,
-    sources: Vec<JoinHandle<()>>,
+    sources: Vec<SourceThread>,
+}
+
+/// A source at work, and what it is the source of.
+struct SourceThread {
+    table: String,
+    location: String,
+    thread: JoinHandle<()>,
 }
 
 impl Live {
@@ -123,25 +131,46 @@ impl Live {
         self.run_source(input)
     }
 
-    /// Ends the inputs of a table from a location. What they handed over is still taken.
+    /// Ends the inputs of a table from a location, as [`InputReport`](super::InputReport) names
+    /// it, and waits until they have let go of ports and files. What they handed over is still
+    /// taken.
     pub fn disconnect(&self, table: &str, location: &str) {
         self.feed.close(table, location);
+        let ended: Vec<SourceThread> = {
+            let mut threads = self.threads();
+            let all = std::mem::take(&mut threads.sources).into_iter();
+            let (ended, stay) =
+                all.partition(|source| source.table == table && source.location == location);
+            threads.sources = stay;
+            ended
+        };
+        for source in ended {
+            if source.thread.join().is_err() {
+                tracing::error!(table, location, "a source panicked");
+            }
+        }
     }
 
     /// Starts a source on a thread of its own.
     fn run_source(&self, LiveInput { input, source }: LiveInput) -> Result<(), EngineError> {
+        let table = input.spec.table.clone();
         let location = input.spec.location.clone();
+        let shown = location.clone();
         let outlet = self.add(input, InputKind::Live);
         let thread = std::thread::Builder::new()
             .name(location.chars().take(15).collect())
             .spawn(move || {
                 if let Err(error) = source.run(&outlet) {
-                    tracing::error!(%location, %error, "a source has ended");
+                    tracing::error!(location = %shown, %error, "a source has ended");
                     outlet.status().note_fault(error.to_string());
                 }
             });
         let thread = thread.map_err(|error| EngineError::Start(error.to_string()))?;
-        self.threads().sources.push(thread);
+        self.threads().sources.push(SourceThread {
+            table,
+            location,
+            thread,
+        });
         Ok(())
     }
 
@@ -199,6 +228,11 @@ impl Live {
         &self.catalog
     }
 
+    /// What each node of the plan has done so far, in order.
+    pub fn operators(&self) -> Vec<NodeReport> {
+        self.shared.report_operators()
+    }
+
     /// How the run goes.
     pub fn report(&self) -> Report {
         let (open_epoch, state, held_ms) = self.feed.progress();
@@ -229,7 +263,10 @@ impl Live {
             (threads.run.take(), threads.clock.take(), sources)
         };
         for source in sources {
-            source.join().map_err(|_| died("a source panicked"))?;
+            source
+                .thread
+                .join()
+                .map_err(|_| died("a source panicked"))?;
         }
         self.feed.drain();
         (self.wake)();
@@ -244,6 +281,15 @@ impl Live {
 
     fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What runs is stopped, so that no thread is left behind.
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "a run did not stop as it should");
+        }
     }
 }
 

@@ -64,6 +64,8 @@ struct State {
     sources: Vec<LiveSource>,
     next_source: usize,
     reading: Reading,
+    /// The clock waits for blocks that are being read, to close the epoch.
+    closing: bool,
     /// Too much memory is in use.
     paused: bool,
     /// No more files are read.
@@ -136,6 +138,7 @@ impl LiveFeed {
             sources: Vec::new(),
             next_source: 0,
             reading,
+            closing: false,
             paused: false,
             stopping: false,
             draining: false,
@@ -167,14 +170,20 @@ impl LiveFeed {
     }
 
     /// Opens the next epoch, which is that of a time or the next one after what was open; the one
-    /// that is closed.
-    pub(super) fn close_epoch(&self, now: Time) -> Time {
+    /// that is closed. Not while a block of a file is being read: a later block of the file may be
+    /// in the open epoch already, and would come before it. Until such blocks are in the epoch
+    /// no other is begun.
+    pub(super) fn close_epoch(&self, now: Time) -> Option<Time> {
         let mut state = self.state();
+        state.closing = !state.reading.in_flight.is_empty();
+        if state.closing {
+            return None;
+        }
         let closed = state.epoch;
         state.epoch = now.max(closed + 1);
         state.held = 0;
         state.held_since = None;
-        closed
+        Some(closed)
     }
 
     /// Takes nothing while too much memory is in use.
@@ -271,6 +280,9 @@ impl LiveFeed {
         let next = history.next();
         let mut state = self.state();
         state.reading.in_flight.remove(&ticket);
+        if state.closing && state.reading.in_flight.is_empty() {
+            self.wake_clock();
+        }
         match next {
             Next::Block(block) => {
                 state.reading.pass(block.input);
@@ -408,6 +420,9 @@ impl Feed for LiveFeed {
                     self.wake_clock();
                     return Turn::End;
                 }
+                return Turn::Wait(state.epoch);
+            }
+            if state.closing {
                 return Turn::Wait(state.epoch);
             }
             let ticket = state.reading.next_ticket;

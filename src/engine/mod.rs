@@ -12,7 +12,9 @@ mod intake;
 mod live;
 mod live_feed;
 pub mod memory;
+mod operators;
 mod report;
+mod status;
 mod worker;
 
 use std::path::PathBuf;
@@ -27,6 +29,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 pub use clock::Ticks;
 pub use error::{EngineError, InputError};
 pub use live::{Live, LiveConfig, Wiring};
+pub use operators::NodeReport;
 pub use report::{InputCounts, InputKind, InputReport, InputState, Report, RunState};
 
 use crate::catalog::{self, Catalog, Delivery, Keep, Shape, Shards, Snapshot};
@@ -37,7 +40,8 @@ use crate::source::{Block, Blocks, Format, OpenInput};
 use crossbeam_channel::Sender;
 use feed::{Feed, PushFeed, ReplayFeed, Task};
 use intake::Intake;
-use worker::Status;
+use operators::Operators;
+use status::Status;
 
 /// How a plan is run.
 #[derive(Debug, Clone)]
@@ -130,6 +134,8 @@ struct Shared {
     config: Config,
     progress: Arc<Progress>,
     status: Arc<Status>,
+    /// What nodes do, where somebody may ask.
+    operators: Option<Operators>,
     /// Whether rows come from files, which never take one back.
     only_added: bool,
 }
@@ -151,6 +157,7 @@ impl Shared {
             config,
             progress: Arc::default(),
             status: Arc::default(),
+            operators: None,
             only_added: true,
         })
     }
@@ -168,19 +175,26 @@ impl Shared {
         let workers = config.workers.max(1);
         let (sender, deliveries) = crossbeam_channel::bounded(workers * WAITING_DELIVERIES);
         let publishing = Publishing::EachEpoch(sender);
-        let shared = Shared::new(Arc::clone(plan), feed, shape, publishing, config.clone())?;
+        let mut shared = Shared::new(Arc::clone(plan), feed, shape, publishing, config.clone())?;
+        shared.operators = Some(Operators::new(plan, workers));
         let (status, publisher) = (Arc::clone(&shared.status), Arc::clone(&catalog));
         let publish = move || {
             let watch = status.watch();
             catalog::publish(&publisher, workers, &deliveries, |epoch| {
                 status.publish(epoch)
             });
-            watch.is_over();
+            watch.end();
         };
         let thread = std::thread::Builder::new().name("catalog".to_owned());
         let started: std::io::Result<JoinHandle<()>> = thread.spawn(publish);
         started.map_err(|error| EngineError::Start(error.to_string()))?;
         Ok((shared, catalog))
+    }
+
+    /// What each node of the plan has done so far; nothing in a replay.
+    fn report_operators(&self) -> Vec<NodeReport> {
+        let operators = self.operators.as_ref();
+        operators.map_or_else(Vec::new, |operators| operators.report(&self.plan))
     }
 
     /// Whether every input can be decoded, before anything runs.
@@ -204,8 +218,9 @@ impl Shared {
 fn check_renders(plan: &Arc<Plan>) -> Result<(), EngineError> {
     let plan = Arc::clone(plan);
     timely::execute::execute_directly(move |worker| {
-        worker
-            .dataflow::<Time, _, _>(|scope| render::render(scope, &plan, (0, 1), false).map(|_| ()))
+        worker.dataflow::<Time, _, _>(|scope| {
+            render::render(scope, &plan, (0, 1), false, None).map(|_| ())
+        })
     })?;
     Ok(())
 }
@@ -436,6 +451,21 @@ impl Engine {
         let snapshot = self.catalog.latest();
         drop(pushed);
         Ok(snapshot)
+    }
+
+    /// What is computed.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.run.shared.plan
+    }
+
+    /// What each node of the plan has done so far, in order.
+    pub fn operators(&self) -> Vec<NodeReport> {
+        self.run.shared.report_operators()
+    }
+
+    /// What the views answer, from epoch to epoch.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
     }
 
     /// Ends the workers.

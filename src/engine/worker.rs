@@ -7,9 +7,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Thread;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -20,7 +19,6 @@ use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::generic::Operator;
 use timely::worker::Worker;
 
-use super::error::EngineError;
 use super::feed::{FIRST_EPOCH, Task, Turn};
 use super::intake::Intake;
 use super::report::InputCounts;
@@ -39,107 +37,6 @@ const IDLE: Duration = Duration::from_millis(5);
 /// however little there is to do, so what trickles in is taken together.
 const STEP_BYTES: u64 = 64 << 10;
 
-/// How far the engine has published, for those who wait.
-#[derive(Default)]
-pub(super) struct Status {
-    state: Mutex<Published>,
-    changed: Condvar,
-    /// Woken by each epoch.
-    waits: OnceLock<Thread>,
-}
-
-#[derive(Default)]
-struct Published {
-    epoch: Time,
-    epochs: u64,
-    /// A worker, or the thread that publishes, is gone before its time.
-    dead: bool,
-}
-
-impl Status {
-    /// Notes that readers can see an epoch.
-    pub(super) fn publish(&self, epoch: Time) {
-        let mut state = self.state();
-        state.epoch = epoch;
-        state.epochs += 1;
-        drop(state);
-        self.changed.notify_all();
-        if let Some(thread) = self.waits.get() {
-            thread.unpark();
-        }
-    }
-
-    /// Says which thread is to be woken by each epoch.
-    pub(super) fn set_waits(&self, thread: Thread) {
-        let _is_set_once = self.waits.set(thread);
-    }
-
-    /// The last epoch that readers can see.
-    pub(super) fn published(&self) -> Time {
-        self.state().epoch
-    }
-
-    /// How many epochs have been published.
-    pub(super) fn epochs(&self) -> u64 {
-        self.state().epochs
-    }
-
-    /// Waits until an epoch is published.
-    ///
-    /// # Errors
-    ///
-    /// If a thread has died that it takes.
-    pub(super) fn wait_for(&self, epoch: Time) -> Result<(), EngineError> {
-        let mut state = self.state();
-        while state.epoch < epoch {
-            if state.dead {
-                return Err(EngineError::Worker("it panicked".to_owned()));
-            }
-            let woken = self.changed.wait(state);
-            state = woken.unwrap_or_else(PoisonError::into_inner);
-        }
-        Ok(())
-    }
-
-    pub(super) fn is_any_dead(&self) -> bool {
-        self.state().dead
-    }
-
-    /// Watches over the thread that asks.
-    pub(super) fn watch(&self) -> DeathWatch<'_> {
-        DeathWatch {
-            status: self,
-            is_over: false,
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, Published> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Says that its thread is dead unless it has been told otherwise.
-pub(super) struct DeathWatch<'a> {
-    status: &'a Status,
-    is_over: bool,
-}
-
-impl DeathWatch<'_> {
-    /// The thread ends as it should.
-    pub(super) fn is_over(mut self) {
-        self.is_over = true;
-    }
-}
-
-impl Drop for DeathWatch<'_> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.status.state().dead = true;
-            self.status.changed.notify_all();
-        }
-    }
-}
-
 /// Changes of each output by epoch, as far as they are complete.
 type Complete = Rc<RefCell<BTreeMap<Time, Vec<(usize, Delta)>>>>;
 
@@ -150,8 +47,12 @@ pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
     let peers = worker.peers();
     let complete: Complete = Rc::default();
     let probe = ProbeHandle::new();
+    let meter = shared.operators.as_ref();
+    let meter = meter.map(|operators| operators.meter(worker));
     let inputs = worker.dataflow::<Time, _, _>(|scope| {
-        let rendered = render::render(scope, &shared.plan, (index, peers), shared.only_added)
+        let place = (index, peers);
+        let meter = meter.as_ref();
+        let rendered = render::render(scope, &shared.plan, place, shared.only_added, meter)
             .expect("the plan was rendered once before the workers started");
         for (output, stream) in rendered.outputs.into_iter().enumerate() {
             gather(stream, output, Rc::clone(&complete)).probe_with(&probe);
@@ -171,7 +72,7 @@ pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
     };
     this.run(worker);
     let published = this.published;
-    watch.is_over();
+    watch.end();
     published
 }
 

@@ -28,6 +28,7 @@ mod nameless;
 mod numbering;
 mod program;
 mod refuse;
+mod rules;
 mod session;
 mod state;
 mod subquery;

@@ -18,28 +18,16 @@ use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn};
 use datafusion::logical_expr::utils::expr_to_columns;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::executor::block_on;
 
+use super::rules;
 use crate::script::{Script, View};
 
 /// The schema in which the system's own relations live.
 pub(super) const SYSTEM: &str = "tillrace";
-
-/// Rules of DataFusion's optimiser that are left out, and why.
-const OMITTED_RULES: [&str; 3] = [
-    // Moves a limit away from the ORDER BY that says which rows it keeps.
-    "push_down_limit",
-    // Splits DISTINCT ON into one `first_value` a column, which may take its values from several
-    // rows where the order leaves rows equal.
-    "replace_distinct_aggregate",
-    // Turns a distinct aggregate into two levels of groups; the engine keeps distinct ones itself,
-    // and sums partial sums only where that is exact.
-    "single_distinct_aggregation_to_group_by",
-];
 
 /// A batch session with the settings of the planner. The caller registers each table of the script
 /// under its name, with [`define_views`] the views, and may then ask for any of them.
@@ -145,10 +133,6 @@ fn rename(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan, DataFusion
 
 /// The planner's session: every table by its schema alone.
 pub(super) fn planning_context(script: &Script) -> Result<SessionContext, DataFusionError> {
-    let rules = Optimizer::new().rules.into_iter();
-    let rules = rules
-        .filter(|rule| !OMITTED_RULES.contains(&rule.name()))
-        .collect();
     let mut config = config();
     config
         .options_mut()
@@ -156,7 +140,8 @@ pub(super) fn planning_context(script: &Script) -> Result<SessionContext, DataFu
         .enable_physical_uncorrelated_scalar_subquery = false;
     let state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
-        .with_optimizer_rules(rules)
+        .with_analyzer_rules(rules::analyzer())
+        .with_optimizer_rules(rules::optimizer())
         .build();
     let context = SessionContext::new_with_state(state);
     for table in &script.tables {

@@ -1,6 +1,6 @@
 //! Rows as JSON lines: one object a row, with all columns.
 //!
-//! Decimals are strings, so that no reader rounds them; nulls are written.
+//! Decimals are numbers with all of their digits; nulls are written.
 
 use std::io::{self, Write};
 

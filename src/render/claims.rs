@@ -80,6 +80,11 @@ pub(super) struct Upserts {
 }
 
 impl Upserts {
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Applies an epoch: the rows that change, and by how much.
     pub(super) fn apply(&mut self, claims: &[Claims]) -> (Rows, Vec<Diff>) {
         // Only the last record for a key matters.
@@ -144,6 +149,11 @@ impl Seen {
             seen_at: Vec::new(),
             by_age: BTreeMap::new(),
         }
+    }
+
+    /// How many ids there are.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
     }
 
     /// Applies an epoch: the rows that are new, each added once.

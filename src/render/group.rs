@@ -20,6 +20,7 @@ use timely::dataflow::channels::pact::Exchange;
 use super::accumulate::{Accumulators, Layout};
 use super::epoch::per_epoch;
 use super::map::batch;
+use super::meter::Held;
 use super::partial::{Partial, Partials};
 use super::{Deltas, Outcome, Outcomes, RenderError, reject};
 use crate::delta::{Delta, Diff, Time};
@@ -47,8 +48,8 @@ pub(super) fn group<'scope>(
     stream: Deltas<'scope>,
     input: &Schema,
     grouping: Grouping,
-    worker: usize,
-    peers: usize,
+    (worker, peers): (usize, usize),
+    mut held: Held,
 ) -> Result<Outcomes<'scope>, RenderError> {
     let out_types: Vec<DataType> = grouping.schema.fields()[grouping.keys.len()..]
         .iter()
@@ -92,6 +93,7 @@ pub(super) fn group<'scope>(
         first,
         move |time, partials, outcomes| {
             sums.apply(time, partials, outcomes);
+            held.tell(sums.table.len());
         },
     ))
 }

@@ -19,6 +19,7 @@ use timely::dataflow::operators::generic::Operator;
 use super::claims::{Claims, NO_ID, Seen, Upserts};
 use super::epoch::per_epoch;
 use super::map::batch;
+use super::meter::Held;
 use super::{Outcome, Outcomes, RenderError};
 use crate::delta::{Delta, Diff, Time};
 use crate::row::{RowCodec, Rows, hash, key_hash, owner};
@@ -122,6 +123,7 @@ pub(super) fn identified<'scope>(
     identity: Identity,
     schema: SchemaRef,
     peers: usize,
+    mut held: Held,
 ) -> Result<Outcomes<'scope>, RenderError> {
     let key_types: Vec<DataType> = identity
         .key
@@ -162,6 +164,7 @@ pub(super) fn identified<'scope>(
                 false,
                 move |time, claims, outcomes| {
                     let (rows, diffs) = state.apply(&claims);
+                    held.tell(state.len());
                     outcomes.extend(delta(&row_codec, &schema, &rows, diffs, time).map(Ok));
                 },
             )
@@ -175,6 +178,7 @@ pub(super) fn identified<'scope>(
                 false,
                 move |time, claims, outcomes| {
                     let (rows, diffs) = state.apply(&claims);
+                    held.tell(state.len());
                     outcomes.extend(delta(&row_codec, &schema, &rows, diffs, time).map(Ok));
                 },
             )
@@ -301,9 +305,10 @@ pub(super) fn render<'scope>(
     identity: Option<Identity>,
     schema: SchemaRef,
     peers: usize,
+    held: Held,
 ) -> Result<Outcomes<'scope>, RenderError> {
     match identity {
         None => Ok(append(arrivals)),
-        Some(identity) => identified(arrivals, identity, schema, peers),
+        Some(identity) => identified(arrivals, identity, schema, peers, held),
     }
 }

@@ -1,9 +1,9 @@
 //! The groups of a batch's rows, found column by column.
 //!
 //! Key columns flow in, the number of each row's group flows out; numbers begin at nought and are
-//! given out in the order in which groups are first met. DataFusion's grouping by one column does
-//! the work for each column; where there are several, the numbers of their values are paired, and
-//! each pair has a number again. So a value is compared within its own column, and a group is found
+//! given out in the order in which groups are first met. A column of text is numbered by
+//! [`super::texts`], another by DataFusion's grouping by one column; where there are several, the
+//! numbers of their values are paired, and each pair has a number again. So a value is compared within its own column, and a group is found
 //! by twelve bytes; comparing whole rows touches as many places in memory as there are columns.
 
 use std::sync::Arc;
@@ -11,16 +11,54 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::Result;
+use datafusion::common::cast::as_string_array;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use hashbrown::HashTable;
 
+use super::texts::Texts;
+
 /// Finds groups by one or several columns.
 pub(super) struct KeyGroups {
-    columns: Vec<Box<dyn GroupValues>>,
+    columns: Vec<Values>,
     /// One fewer than the columns.
     levels: Vec<Level>,
     ids: Vec<usize>,
+}
+
+/// Numbers the values of a column, or of several at once.
+enum Values {
+    Texts(Texts),
+    Any(Box<dyn GroupValues>),
+}
+
+impl Values {
+    fn new(schema: SchemaRef) -> Result<Self> {
+        if let [field] = schema.fields().as_ref()
+            && *field.data_type() == DataType::Utf8
+        {
+            return Ok(Values::Texts(Texts::default()));
+        }
+        let values = new_group_values(schema, &GroupOrdering::None)?;
+        Ok(Values::Any(values))
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Values::Texts(texts) => texts.len(),
+            Values::Any(values) => values.len(),
+        }
+    }
+
+    fn intern(&mut self, keys: &[ArrayRef], numbers: &mut Vec<usize>) -> Result<()> {
+        match self {
+            Values::Texts(texts) => {
+                texts.intern(as_string_array(&keys[0])?, numbers);
+                Ok(())
+            }
+            Values::Any(values) => values.intern(keys, numbers),
+        }
+    }
 }
 
 impl KeyGroups {
@@ -31,11 +69,11 @@ impl KeyGroups {
     /// If rows cannot be grouped by a column of these types.
     pub(super) fn new(schema: SchemaRef) -> Result<Self> {
         let fields = schema.fields();
-        let single = |field| new_values(Arc::new(Schema::new(vec![Arc::clone(field)])));
+        let single = |field| Values::new(Arc::new(Schema::new(vec![Arc::clone(field)])));
         let columns = if fields.iter().all(|field| is_plain(field.data_type())) {
             fields.iter().map(single).collect::<Result<Vec<_>>>()?
         } else {
-            vec![new_values(Arc::clone(&schema))?]
+            vec![Values::new(Arc::clone(&schema))?]
         };
         let levels = columns.iter().skip(1).map(|_| Level::default()).collect();
         Ok(KeyGroups {
@@ -74,12 +112,8 @@ impl KeyGroups {
     }
 }
 
-fn new_values(schema: SchemaRef) -> Result<Box<dyn GroupValues>> {
-    new_group_values(schema, &GroupOrdering::None)
-}
-
 /// Whether equal values of a type are equal bytes, so that grouping by column and by row agree.
-fn is_plain(data_type: &DataType) -> bool {
+pub(super) fn is_plain(data_type: &DataType) -> bool {
     data_type.is_integer()
         || matches!(
             data_type,

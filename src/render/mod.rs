@@ -22,9 +22,12 @@ mod input;
 mod join;
 mod keys;
 mod map;
+mod meter;
 mod partial;
 mod reduce;
 pub mod reject;
+mod sieve;
+mod texts;
 mod topk;
 
 use std::collections::HashMap;
@@ -39,11 +42,13 @@ use timely::dataflow::operators::{Concatenate, Input as _};
 use timely::dataflow::{InputHandle, Scope, Stream};
 
 pub use input::Arrival;
+pub(crate) use meter::{Meter, NodeCounts};
 
 use crate::delta::{Delta, Time};
 use crate::plan::{NodeId, Op, Plan, Relation, SortKey, Step};
 use arrange::{ArrangedRows, Arrangement};
 use columns::Columns;
+use meter::Held;
 
 /// Why a plan has no dataflow.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +82,8 @@ pub(crate) struct Rendered<'scope> {
     pub(crate) outputs: Vec<Deltas<'scope>>,
 }
 
-/// Renders a plan. `only_added` says that no input ever takes rows back one by one.
+/// Renders a plan. `only_added` says that no input ever takes rows back one by one; a meter counts
+/// what nodes do.
 ///
 /// # Errors
 ///
@@ -88,12 +94,15 @@ pub(crate) fn render<'scope>(
     plan: &Plan,
     (worker, peers): (usize, usize),
     only_added: bool,
+    meter: Option<&Meter>,
 ) -> Result<Rendered<'scope>, RenderError> {
     let mut builder = Builder {
         scope,
         plan,
         worker,
         peers,
+        meter,
+        rendering: NodeId(0),
         only_added: Vec::new(),
         streams: vec![None; plan.nodes.len()],
         arrangements: HashMap::new(),
@@ -108,11 +117,15 @@ pub(crate) fn render<'scope>(
         .map(|(node, late)| only_added && node.append_only && !late)
         .collect();
     for (node, _) in late.iter().enumerate().filter(|(_, late)| !**late) {
-        builder.render_node(NodeId(node), &arrivals)?;
+        builder.render_metered(NodeId(node), |builder, id| {
+            builder.render_node(id, &arrivals)
+        })?;
     }
     let found = std::mem::take(&mut builder.rejects);
     for (node, _) in late.iter().enumerate().filter(|(_, late)| **late) {
-        builder.render_late(NodeId(node), &arrivals, &found)?;
+        builder.render_metered(NodeId(node), |builder, id| {
+            builder.render_late(id, &arrivals, &found)
+        })?;
     }
     let outputs = plan
         .outputs
@@ -128,6 +141,9 @@ struct Builder<'scope, 'plan> {
     plan: &'plan Plan,
     worker: usize,
     peers: usize,
+    meter: Option<&'plan Meter>,
+    /// The node that is being rendered.
+    rendering: NodeId,
     /// By node: whether none of its rows is ever taken back.
     only_added: Vec<bool>,
     streams: Vec<Option<Deltas<'scope>>>,
@@ -173,6 +189,30 @@ impl<'scope> Builder<'scope, '_> {
         rows
     }
 
+    /// Where a table of the node that is being rendered tells how many entries it has.
+    fn held(&self) -> Held {
+        Held::of(self.meter, self.rendering)
+    }
+
+    /// Renders a node and lets the meter know its operators and rows.
+    fn render_metered(
+        &mut self,
+        id: NodeId,
+        render: impl FnOnce(&mut Self, NodeId) -> Result<(), RenderError>,
+    ) -> Result<(), RenderError> {
+        self.rendering = id;
+        let Some(meter) = self.meter else {
+            return render(self, id);
+        };
+        let first = self.scope.worker().peek_identifier();
+        render(self, id)?;
+        let rows = self.stream(id);
+        let counted = meter.count(id, rows, Delta::len, |counts| &counts.records_out);
+        self.streams[id.0] = Some(counted);
+        meter.note(id, first..self.scope.worker().peek_identifier());
+        Ok(())
+    }
+
     fn render_late(
         &mut self,
         id: NodeId,
@@ -208,8 +248,14 @@ impl<'scope> Builder<'scope, '_> {
                     }
                     Relation::Rejects | Relation::Blocks => None,
                 };
-                let arrivals = arrivals[*at].clone();
-                let rows = input::render(arrivals, identity, source.schema.clone(), self.peers)?;
+                let mut arrivals = arrivals[*at].clone();
+                if let Some(meter) = self.meter {
+                    let rows = |arrival: &Arrival| arrival.batch.num_rows();
+                    arrivals = meter.count(id, arrivals, rows, |counts| &counts.arrived);
+                }
+                let held = self.held();
+                let schema = source.schema.clone();
+                let rows = input::render(arrivals, identity, schema, self.peers, held)?;
                 self.outcomes(rows)
             }
             Op::Constant(rows) => self.constant(&rows.0),

@@ -20,6 +20,7 @@ use super::columns::{Columns, column};
 use super::extremum::Extremum;
 use super::general::{General, general};
 use super::group::{Grouping, group};
+use super::sieve::sieve;
 use super::{Builder, Deltas, RenderError, map};
 use crate::plan::{self, Aggregate, Class, NodeId, SortKey, Step};
 use crate::row::RowCodec;
@@ -60,7 +61,13 @@ pub(super) fn reduce<'scope>(
     node: NodeId,
 ) -> Result<Deltas<'scope>, RenderError> {
     let schema = builder.plan.nodes[node.0].schema.clone();
-    let prepared = prepare(builder, input, keys, aggregates, node)?;
+    let mut prepared = prepare(builder, input, keys, aggregates, node)?;
+    let only_added = builder.only_added[input.0];
+    if aggregates.is_empty() && only_added && !prepared.keys.is_empty() {
+        let keys = prepared.keys.clone();
+        let new = sieve(prepared.stream, &prepared.input, keys)?;
+        prepared.stream = builder.outcomes(new);
+    }
     let classes: Vec<Class> = prepared
         .aggregates
         .iter()
@@ -70,7 +77,6 @@ pub(super) fn reduce<'scope>(
         let all: Vec<usize> = (0..aggregates.len()).collect();
         return accumulable(builder, &prepared, &all, schema);
     }
-    let only_added = builder.only_added[input.0];
     Collation {
         builder,
         only_added,
@@ -193,8 +199,8 @@ fn accumulable<'scope>(
         prepared.stream.clone(),
         &prepared.input,
         grouping,
-        worker,
-        peers,
+        (worker, peers),
+        builder.held(),
     )?;
     Ok(builder.outcomes(outcomes))
 }
@@ -319,8 +325,12 @@ impl<'scope> Collation<'_, 'scope, '_> {
     }
 
     fn distinct_part(&mut self, at: usize) -> Result<(), RenderError> {
-        let (stream, input) = self.rows_of(at);
+        let (mut stream, input) = self.rows_of(at);
         let width = input.fields().len();
+        if self.only_added {
+            let new = sieve(stream, &input, (0..width).collect())?;
+            stream = self.builder.outcomes(new);
+        }
         let rows = Prepared {
             stream,
             input: input.clone(),

@@ -84,7 +84,7 @@ impl Follower {
     ) -> Result<Follower, Problem> {
         let catalog = app.live.catalog();
         let latest = catalog.latest();
-        let schema = &views::view(&latest, &view)?.output().schema;
+        let schema = &views::view(&app, &latest, &view)?.output().schema;
         let question = Question::parse(schema, pairs)?;
         if app.is_closing() {
             return Err(Problem::busy("stopping", "the server stops", 5));
@@ -221,7 +221,8 @@ impl Follower {
             .expect("every snapshot has the same views");
         let limit = self.question.limit.unwrap_or(SNAPSHOT_ROWS);
         let catalog = self.app.live.catalog();
-        let found = self.question.answer(catalog, &view, limit)?;
+        let indexed = self.question.by_index(&view);
+        let found = self.question.answer(catalog, &view, limit, indexed)?;
         let mut members = Vec::with_capacity(128 + found.rows.num_rows() * 64);
         members.extend_from_slice(b"\"view\":");
         json::push(&mut members, &self.view);

@@ -89,7 +89,7 @@ impl Ingested {
         ("Content-Encoding" = Option<Packing>, Header, description = "How the body is packed"),
     ),
     request_body(description = "The records", content(
-        (Object = "application/json"),
+        (serde_json::Value = "application/json"),
         (String = "application/x-ndjson"),
         (String = "text/csv"),
     )),
@@ -122,46 +122,18 @@ pub(super) async fn ingest(
     let limits = &app.config.limits;
     let packed = body(request, limits.body_bytes, limits.body_pause).await?;
     let most = limits.body_bytes;
+    let is_small = packing == Packing::None && packed.len() <= SMALL_BYTES;
     let prepare = move || Cut::new(unpack(packed, packing, most)?, records);
-    let cut = if headers.contains_key(header::CONTENT_ENCODING) || most_is_large(&headers) {
+    let cut = if is_small {
+        prepare()?
+    } else {
         let failed = |error| Problem::internal("the body could not be read", &error);
         tokio::task::spawn_blocking(prepare)
             .await
             .map_err(failed)??
-    } else {
-        prepare()?
     };
-    let mut ingested = Ingested {
-        table: table.clone(),
-        ..Ingested::default()
-    };
-    let outlet = outlet(&app, &table, &cut.format)?;
-    let deadline = Instant::now() + limits.queue;
-    let name = Arc::new(PathBuf::from(peer.to_string()));
-    let mut receipts = Vec::new();
-    let mut sent = Ok(());
-    for (start, text) in cut.pieces() {
-        let (receipt, taken) = receipt();
-        let piece = Piece {
-            header: cut.header.clone(),
-            receipt: Some(receipt),
-            ..Piece::of_text(Arc::clone(&name), start, text.to_vec())
-        };
-        sent = send(&app, &outlet, piece, deadline).await;
-        if sent.is_err() {
-            sent = sent.map_err(|problem: Problem| problem.with("bytes", start));
-            break;
-        }
-        receipts.push(taken);
-    }
-    for taken in receipts {
-        let lost = |_| Problem::internal("the records were lost", &"no receipt");
-        ingested.add(taken.await.map_err(lost)?);
-    }
-    if let Err(problem) = sent {
-        let problem = problem.with("accepted", ingested.accepted);
-        return Err(problem.with("rejected", ingested.rejected));
-    }
+    check_header(&app, &table, &cut)?;
+    let mut ingested = hand_over(&app, table, &cut, peer).await?;
     if let Some(epoch) = ingested.epoch.filter(|_| wait == Wait::Published) {
         let mut published = app.live.catalog().subscribe();
         let over = published.wait_for(|published| *published >= epoch).await;
@@ -172,6 +144,47 @@ pub(super) async fn ingest(
     Ok(Json(ingested))
 }
 
+/// Puts a body's records into the queue of their table and waits until all have been taken.
+async fn hand_over(
+    app: &App,
+    table: String,
+    cut: &Cut,
+    peer: SocketAddr,
+) -> Result<Ingested, Problem> {
+    let outlet = outlet(app, &table, &cut.format)?;
+    let deadline = Instant::now() + app.config.limits.queue;
+    let name = Arc::new(PathBuf::from(peer.to_string()));
+    let mut receipts = Vec::new();
+    let mut refused = None;
+    for (start, text) in cut.pieces() {
+        let (receipt, taken) = receipt();
+        let piece = Piece {
+            header: cut.header.clone(),
+            receipt: Some(receipt),
+            ..Piece::of_text(Arc::clone(&name), start, text.to_vec())
+        };
+        if let Err(problem) = send(app, &outlet, piece, deadline).await {
+            refused = Some(problem.with("bytes", start));
+            break;
+        }
+        receipts.push(taken);
+    }
+    let mut ingested = Ingested {
+        table,
+        ..Ingested::default()
+    };
+    for taken in receipts {
+        let lost = |_| Problem::internal("the records were lost", &"no receipt");
+        ingested.add(taken.await.map_err(lost)?);
+    }
+    match refused {
+        None => Ok(ingested),
+        Some(problem) => Err(problem
+            .with("accepted", ingested.accepted)
+            .with("rejected", ingested.rejected)),
+    }
+}
+
 fn check_table(app: &App, table: &str) -> Result<(), Problem> {
     let script = &app.live.plan().script;
     if script.table(table).is_some() {
@@ -180,6 +193,32 @@ fn check_table(app: &App, table: &str) -> Result<(), Problem> {
     let names = script.tables.iter().map(|table| table.name.as_str());
     let near = near(table, names);
     Err(Problem::unknown("unknown_table", "table", table, near))
+}
+
+/// Finds CSV of something else: a header without any of the table's columns, whose records would all
+/// be rows of nulls.
+fn check_header(app: &App, table: &str, cut: &Cut) -> Result<(), Problem> {
+    let Some(header) = cut.header.as_ref().filter(|header| !header.is_empty()) else {
+        return Ok(());
+    };
+    let Some((_, found)) = app.live.plan().script.table(table) else {
+        return Ok(());
+    };
+    let paths = found.columns.iter().flat_map(|column| &column.paths);
+    let known: Vec<&String> = paths
+        .filter(|path| path.len() == 1)
+        .flatten()
+        .chain(found.columns.iter().map(|column| &column.name))
+        .collect();
+    if header.iter().any(|name| known.contains(&name)) {
+        return Ok(());
+    }
+    let names = found.columns.iter().map(|column| column.name.as_str());
+    let message = format!(
+        "the first line names none of the columns of table \"{table}\": {}",
+        names.collect::<Vec<_>>().join(", ")
+    );
+    Err(Problem::bad("bad_header", message))
 }
 
 /// What a client waits for.
@@ -212,7 +251,11 @@ fn wait(pairs: &[(String, String)]) -> Result<Wait, Problem> {
 }
 
 fn outlet(app: &App, table: &str, format: &Format) -> Result<Outlet, Problem> {
-    let name = format!("POST /ingest/{table}");
+    let kind = match format {
+        Format::Csv(_) => " as CSV",
+        _ => "",
+    };
+    let name = format!("POST /ingest/{table}{kind}");
     app.live
         .outlet(&name, table, format)
         .map_err(|error| match error {
@@ -312,7 +355,7 @@ fn packing(headers: &HeaderMap) -> Result<Packing, Problem> {
         return Ok(Packing::None);
     };
     match named.to_str().unwrap_or_default().trim() {
-        "" | "identity" => Ok(Packing::None),
+        "identity" => Ok(Packing::None),
         "gzip" | "x-gzip" => Ok(Packing::Gzip),
         "zstd" => Ok(Packing::Zstd),
         other => {
@@ -354,13 +397,6 @@ fn unpack(packed: Vec<u8>, packing: Packing, most: usize) -> Result<Vec<u8>, Pro
         true => Err(too_long(most)),
         false => Ok(text),
     }
-}
-
-/// Whether a body may be long, by what its sender says.
-fn most_is_large(headers: &HeaderMap) -> bool {
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    length.is_none_or(|length| length > SMALL_BYTES)
 }
 
 /// Reads a body.

@@ -9,7 +9,10 @@ use serde_json::{Map, Value, json};
 
 /// Why a request is not answered.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Told>);
+
+#[derive(Debug)]
+struct Told {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -21,13 +24,13 @@ pub(super) struct Problem {
 impl Problem {
     /// A problem; the message is a sentence without full stop.
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Problem {
+        Problem(Box::new(Told {
             status,
             code,
             message: message.into(),
             more: Map::new(),
             retry_after_s: None,
-        }
+        }))
     }
 
     /// The request itself is wrong.
@@ -55,21 +58,20 @@ impl Problem {
 
     /// The server has too much to do, or stops.
     pub(super) fn busy(code: &'static str, message: impl Into<String>, retry_after_s: u32) -> Self {
-        Problem {
-            retry_after_s: Some(retry_after_s),
-            ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
-        }
+        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+        problem.0.retry_after_s = Some(retry_after_s);
+        problem
     }
 
     /// Adds something for programs.
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+        self.0.more.insert(name.to_owned(), value.into());
         self
     }
 
     /// Answers with another status.
     pub(super) fn status(mut self, status: StatusCode) -> Self {
-        self.status = status;
+        self.0.status = status;
         self
     }
 }
@@ -86,19 +88,20 @@ pub(super) fn shortened(name: &str) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut error = json!({"code": self.code, "message": self.message});
+        let told = *self.0;
+        let mut error = json!({"code": told.code, "message": told.message});
         if let Value::Object(error) = &mut error {
-            error.extend(self.more);
+            error.extend(told.more);
         }
         let body = json!({ "error": error }).to_string();
         let json = HeaderValue::from_static("application/json");
-        let mut response = (self.status, [(header::CONTENT_TYPE, json)], body).into_response();
+        let mut response = (told.status, [(header::CONTENT_TYPE, json)], body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = told.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if told.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

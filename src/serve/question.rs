@@ -82,17 +82,18 @@ impl Question {
         Ok(question)
     }
 
-    /// Whether the answer may take a while to put together.
+    /// Whether the answer may take a while to put together, if no index helps.
     pub(super) fn is_heavy(&self, view: &ViewAt<'_>) -> bool {
         let picks = self.filters.is_empty() && self.order.is_empty();
         let rows = match picks {
             true => self.limit.unwrap_or(ROWS).saturating_add(self.skip),
             false => view.total(),
         };
-        rows.min(view.total()) > 2 * ROWS && self.by_index(view).is_none()
+        rows.min(view.total()) > 2 * ROWS
     }
 
-    /// The rows of a view that answer the question. Asks for an index where one would help.
+    /// The rows of a view that answer the question, out of those that an index has found if one has.
+    /// Asks for an index where one would help.
     ///
     /// # Errors
     /// If the rows cannot be compared or sorted.
@@ -101,13 +102,14 @@ impl Question {
         catalog: &Catalog,
         view: &ViewAt<'_>,
         limit: usize,
+        indexed: Option<RecordBatch>,
     ) -> Result<Found, ArrowError> {
         if self.filters.is_empty() && self.order.is_empty() {
             let rows = self.project(view.some_rows(self.skip, limit))?;
             let total = view.total();
             return Ok(Found { rows, total });
         }
-        let rows = match self.by_index(view) {
+        let rows = match indexed {
             Some(rows) => rows,
             None => {
                 let columns: Vec<usize> = self.equalities().map(|(column, _)| column).collect();
@@ -135,7 +137,8 @@ impl Question {
         equalities.into_iter()
     }
 
-    fn by_index(&self, view: &ViewAt<'_>) -> Option<RecordBatch> {
+    /// The rows that have the values that are asked for, if there is an index by them.
+    pub(super) fn by_index(&self, view: &ViewAt<'_>) -> Option<RecordBatch> {
         let (columns, values): (Vec<usize>, Vec<ArrayRef>) = self
             .equalities()
             .map(|(column, value)| (column, Arc::clone(value)))
@@ -196,7 +199,9 @@ fn number(key: &str, value: &str) -> Result<u64, Problem> {
     } else {
         "bad_number"
     };
-    value.parse().map_err(|_| {
+    let number = value.parse::<i64>().ok();
+    let number = number.and_then(|number| u64::try_from(number).ok());
+    number.ok_or_else(|| {
         let message = format!("{key} is a whole number, \"{}\" is none", shortened(value));
         Problem::bad(code, message)
     })

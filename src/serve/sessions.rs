@@ -29,7 +29,7 @@ use super::config::Limits;
 use super::question::MOST_ROWS;
 use crate::catalog::Snapshot;
 use crate::plan::batch_context;
-use crate::script::{SYSTEM_SCHEMA, near};
+use crate::script::SYSTEM_SCHEMA;
 
 /// What all ad hoc queries share.
 pub(super) struct Sessions {
@@ -44,7 +44,7 @@ pub(super) enum Unanswered {
     /// It does more than to read.
     NoQuery,
     /// It names what is no view.
-    UnknownView(String, Option<String>),
+    UnknownView(String),
     /// Its answer is longer than answers are.
     TooManyRows,
     /// DataFusion says why.
@@ -139,9 +139,7 @@ impl Sessions {
                 if self.base.table_functions().contains_key(&name) {
                     continue;
                 }
-                let names = snapshot.views().map(|output| output.view.name.as_str());
-                let near = near(&name, names.collect::<Vec<_>>());
-                return Err(Unanswered::UnknownView(name, near));
+                return Err(Unanswered::UnknownView(name));
             };
             let rows = nullable(&view.rows()).map_err(DataFusionError::from)?;
             let table = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?);

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use datafusion::common::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use utoipa::ToSchema;
@@ -19,6 +20,7 @@ use super::openapi::{Failure, SqlAnswer};
 use super::problem::Problem;
 use super::question::MOST_ROWS;
 use super::sessions::Unanswered;
+use super::views::unknown_view;
 use crate::catalog::Snapshot;
 use crate::decode::sql_type;
 
@@ -74,7 +76,8 @@ pub(super) async fn sql(
             let snapshot = worker.live.catalog().latest();
             let answer = worker.sessions.answer(&text, &snapshot);
             let rows = tokio::time::timeout(limit, answer).await;
-            let rows = rows.map_err(|_| slow())?.map_err(explained)?;
+            let rows = rows.map_err(|_| slow())?;
+            let rows = rows.map_err(|unanswered| explained(&worker, &snapshot, unanswered))?;
             Ok(written(&snapshot, &rows))
         })
     });
@@ -135,14 +138,14 @@ fn written(snapshot: &Snapshot, rows: &RecordBatch) -> Vec<u8> {
     out
 }
 
-fn explained(unanswered: Unanswered) -> Problem {
+fn explained(app: &App, snapshot: &Snapshot, unanswered: Unanswered) -> Problem {
     match unanswered {
         Unanswered::NoQuery => Problem::bad(
             "not_a_query",
             "only one SELECT can be asked; nothing can be changed here",
         ),
-        Unanswered::UnknownView(name, near) => {
-            Problem::unknown("unknown_view", "view", &name, near).status(StatusCode::BAD_REQUEST)
+        Unanswered::UnknownView(name) => {
+            unknown_view(app, snapshot, &name).status(StatusCode::BAD_REQUEST)
         }
         Unanswered::TooManyRows => {
             let message = format!("the answer has more than {MOST_ROWS} rows; add a LIMIT");
@@ -163,7 +166,7 @@ fn of_datafusion(error: &DataFusionError) -> Problem {
         }
         _ => {}
     }
-    let message = error.find_root().strip_backtrace();
+    let message = plain(error.find_root());
     let (message, place) = split_place(&message);
     let known = error.diagnostic().and_then(|told| told.span);
     let place = known
@@ -173,6 +176,24 @@ fn of_datafusion(error: &DataFusionError) -> Problem {
     match place {
         Some((line, column)) => problem.with("line", line).with("column", column),
         None => problem,
+    }
+}
+
+/// What an error says, without the names of the parts of DataFusion that say it.
+fn plain(error: &DataFusionError) -> String {
+    match error {
+        DataFusionError::SQL(error, _) => match error.as_ref() {
+            ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
+                message.clone()
+            }
+            other => other.to_string(),
+        },
+        DataFusionError::Plan(message)
+        | DataFusionError::Execution(message)
+        | DataFusionError::NotImplemented(message) => message.clone(),
+        DataFusionError::SchemaError(error, _) => error.to_string(),
+        DataFusionError::ArrowError(error, _) => error.to_string(),
+        other => other.strip_backtrace(),
     }
 }
 

@@ -70,7 +70,14 @@ struct InputStatus {
 
 /// How fast inputs flow: what their counts were at the last looks.
 #[derive(Default)]
-pub(super) struct Rates(Mutex<Vec<(Instant, Vec<(u64, u64)>)>>);
+pub(super) struct Rates(Mutex<Vec<Look>>);
+
+/// What counts were at some time.
+struct Look {
+    when: Instant,
+    /// By input: rows and bytes.
+    counts: Vec<(u64, u64)>,
+}
 
 impl Rates {
     fn look(&self, report: &Report) {
@@ -78,15 +85,18 @@ impl Rates {
         if looks.len() > SAMPLES {
             looks.remove(0);
         }
-        looks.push((Instant::now(), report.inputs.iter().map(counts).collect()));
+        looks.push(Look {
+            when: Instant::now(),
+            counts: report.inputs.iter().map(counts).collect(),
+        });
     }
 
     /// Rows and bytes a second of an input, by its place.
     fn of(&self, place: usize, input: &InputReport) -> (f64, f64) {
         let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = looks.iter().find_map(|(when, counts)| {
-            let counts = counts.get(place)?;
-            Some((*when, *counts))
+        let before = looks.iter().find_map(|look| {
+            let counts = look.counts.get(place)?;
+            Some((look.when, *counts))
         });
         let Some((when, (rows, bytes))) = before else {
             return (0.0, 0.0);

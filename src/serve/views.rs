@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -161,7 +162,7 @@ pub(super) async fn schema(
 ) -> Result<Json<ViewSchema>, Problem> {
     let name = path(name)?;
     let snapshot = app.live.catalog().latest();
-    let view = view(&snapshot, &name)?;
+    let view = view(&app, &snapshot, &name)?;
     Ok(Json(ViewSchema {
         view: ViewEntry::new(&view),
         epoch: snapshot.epoch(),
@@ -179,7 +180,7 @@ pub(super) async fn schema(
         ("name" = String, Path, description = "The view"),
         ("order" = Option<String>, Query, description = "Columns to sort by, `-` for descending", example = "-revenue,category"),
         ("limit" = Option<u32>, Query, maximum = 100000, description = "How many rows at most; 1000 if not given"),
-        ("skip" = Option<u32>, Query, description = "How many rows to pass over"),
+        ("skip" = Option<u64>, Query, description = "How many rows to pass over"),
         ("at" = Option<u64>, Query, description = "The answer of an epoch of late"),
         ("columns" = Option<String>, Query, description = "The columns to show", example = "category,revenue"),
         ("format" = Option<Form>, Query, description = "Takes precedence over the Accept header"),
@@ -205,21 +206,24 @@ pub(super) async fn rows(
 ) -> Result<Response, Problem> {
     let name = path(name)?;
     let catalog = app.live.catalog();
-    let (question, snapshot, is_heavy) = {
+    let (question, snapshot, indexed, is_heavy) = {
         let latest = catalog.latest();
-        let schema = &view(&latest, &name)?.output().schema;
+        let schema = &view(&app, &latest, &name)?.output().schema;
         let question = Question::parse(schema, &query(pairs)?)?;
         let snapshot = at(catalog, latest, question.at)?;
-        let is_heavy = question.is_heavy(&view(&snapshot, &name)?);
-        (question, snapshot, is_heavy)
+        let view = view(&app, &snapshot, &name)?;
+        let indexed = question.by_index(&view);
+        let is_heavy = indexed.is_none() && question.is_heavy(&view);
+        (question, snapshot, indexed, is_heavy)
     };
     let form = question.form.unwrap_or_else(|| Form::accepted(&headers));
     if !is_heavy {
-        return answer(catalog, &snapshot, &name, &question, form);
+        return answer(catalog, &snapshot, &name, &question, form, indexed);
     }
     let catalog = Arc::clone(catalog);
-    let reading =
-        tokio::task::spawn_blocking(move || answer(&catalog, &snapshot, &name, &question, form));
+    let reading = tokio::task::spawn_blocking(move || {
+        answer(&catalog, &snapshot, &name, &question, form, indexed)
+    });
     let failed = |error| Problem::internal("the rows could not be read", &error);
     reading.await.map_err(failed)?
 }
@@ -230,11 +234,13 @@ fn answer(
     name: &str,
     question: &Question,
     form: Form,
+    indexed: Option<RecordBatch>,
 ) -> Result<Response, Problem> {
-    let view = view(snapshot, name)?;
+    let view = snapshot.view(name).expect("the view has been found");
     let failed = |error| Problem::internal("the rows could not be compared", &error);
     let limit = question.limit.unwrap_or(ROWS);
-    let found = question.answer(catalog, &view, limit).map_err(failed)?;
+    let found = question.answer(catalog, &view, limit, indexed);
+    let found = found.map_err(failed)?;
     let newest = view.newest_event_time();
     let body = match form {
         Form::Json => json_body(snapshot, name, newest, question.skip, &found),
@@ -307,12 +313,28 @@ pub(super) fn query(pairs: Pairs) -> Result<Vec<(String, String)>, Problem> {
 }
 
 /// A view by its name.
-pub(super) fn view<'a>(snapshot: &'a Snapshot, name: &str) -> Result<ViewAt<'a>, Problem> {
-    snapshot.view(name).ok_or_else(|| {
+pub(super) fn view<'a>(
+    app: &App,
+    snapshot: &'a Snapshot,
+    name: &str,
+) -> Result<ViewAt<'a>, Problem> {
+    let found = snapshot.view(name);
+    found.ok_or_else(|| unknown_view(app, snapshot, name))
+}
+
+/// What is said of a name that is no view's.
+pub(super) fn unknown_view(app: &App, snapshot: &Snapshot, name: &str) -> Problem {
+    let script = &app.live.plan().script;
+    let message = if script.view(name).is_some() {
+        format!("the answer of view \"{name}\" is not kept; CREATE MATERIALIZED VIEW keeps one")
+    } else if script.table(name).is_some() {
+        format!("\"{name}\" is a table; views are read")
+    } else {
         let names = snapshot.views().map(|output| output.view.name.as_str());
         let near = near(name, names.collect::<Vec<_>>());
-        Problem::unknown("unknown_view", "view", name, near)
-    })
+        return Problem::unknown("unknown_view", "view", name, near);
+    };
+    Problem::new(StatusCode::NOT_FOUND, "unknown_view", message)
 }
 
 /// The snapshot that was the last one at an epoch; the latest unless one is asked for.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::status::SinkStatus;
 use super::target::{Fault, Target};
-use super::wait::{Stop, pause, wait};
+use super::wait::{Stop, pause, sleep, wait};
 use crate::catalog::{Catalog, Cursor, Snapshot};
 
 /// What a sink's thread works with.
@@ -47,8 +47,8 @@ impl Follow {
             let until = self.followers.iter().filter_map(wake).min();
             // An epoch is of no use while all have to wait.
             match self.followers.iter().all(|follower| follower.waits(now)) {
-                true => pause(until),
-                false => wait(&mut published, until),
+                true => pause(&self.stop, until),
+                false => wait(&mut published, &self.stop, until),
             }
         }
         let latest = self.catalog.latest();
@@ -79,7 +79,7 @@ impl Follow {
             let now = Instant::now();
             let left = self.followers.iter().filter(|f| f.state == State::Follows);
             let next = left.map(|f| f.not_before.unwrap_or(now)).min();
-            pause(next.map(|next| next.min(by)));
+            sleep(next.map(|next| next.min(by)));
         }
     }
 

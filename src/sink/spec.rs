@@ -17,7 +17,7 @@ const PARQUET_BYTES: u64 = 128_000_000;
 const PARQUET_AFTER: Duration = Duration::from_secs(3600);
 
 /// What a sink is to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkSpec {
     /// The views that it follows, by name; [`ALL_VIEWS`] stands for all of the script's.
     pub views: Vec<String>,
@@ -30,7 +30,7 @@ pub struct SinkSpec {
 }
 
 /// Where changes go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// To files.
     File(FileSpec),
@@ -72,7 +72,7 @@ impl FileFormat {
 }
 
 /// A sink to files.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSpec {
     /// The file. `{view}` in it stands for the view's name; a path that ends in `/` is a folder
     /// with a file a view. Files of changes also have the time and a number in their names.
@@ -113,7 +113,7 @@ pub enum BodyFormat {
 }
 
 /// A sink to an HTTP server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSpec {
     /// Where to post.
     pub url: Url,
@@ -144,7 +144,7 @@ impl WebhookSpec {
 }
 
 /// Where bodies go that a server does not take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetters {
     /// The file, of JSON lines; what is there stays.
     pub file: PathBuf,

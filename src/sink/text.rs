@@ -181,7 +181,8 @@ impl Options {
     fn allow(&self, known: &[&str]) -> Result<(), SinkError> {
         let all = || COMMON.iter().chain(known);
         let is_header = |name: &str| {
-            known.contains(&"header.NAME") && name.strip_prefix(HEADER).is_some_and(|n| n != "")
+            known.contains(&"header.NAME")
+                && name.strip_prefix(HEADER).is_some_and(|n| !n.is_empty())
         };
         let strange = self.options.iter().map(|(name, _)| name);
         let mut strange = strange.filter(|name| !all().any(|k| k == name) && !is_header(name));

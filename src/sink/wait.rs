@@ -18,9 +18,9 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits until there is a new epoch, a time has come, or somebody unparks this thread; perhaps not
-/// so long.
-pub(super) fn wait(published: &mut watch::Receiver<u64>, until: Option<Instant>) {
+/// Waits until there is a new epoch, a time has come, or the sink is asked to stop; perhaps not so
+/// long.
+pub(super) fn wait(published: &mut watch::Receiver<u64>, stop: &Stop, until: Option<Instant>) {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut changed = pin!(published.changed());
     if changed
@@ -28,12 +28,23 @@ pub(super) fn wait(published: &mut watch::Receiver<u64>, until: Option<Instant>)
         .poll(&mut Context::from_waker(&waker))
         .is_pending()
     {
-        pause(until);
+        pause(stop, until);
     }
 }
 
+/// Waits until a time has come or the sink is asked to stop; perhaps not so long.
+pub(super) fn pause(stop: &Stop, until: Option<Instant>) {
+    // Asked while the thread was at work, the wake-up may have gone to something that it waited for
+    // meanwhile, such as a look-up of a host.
+    if stop.by().is_some() {
+        return;
+    }
+
+    sleep(until);
+}
+
 /// Waits until a time has come or somebody unparks this thread; perhaps not so long.
-pub(super) fn pause(until: Option<Instant>) {
+pub(super) fn sleep(until: Option<Instant>) {
     match until {
         None => thread::park(),
         Some(until) => thread::park_timeout(until.saturating_duration_since(Instant::now())),

@@ -13,6 +13,18 @@ pub enum SourceError {
         /// The text.
         text: String,
     },
+    /// There is no source of this kind.
+    #[error(
+        "input \"{table}\" reads from \"{scheme}://\", which is none that there is: a path, {known}"
+    )]
+    UnknownScheme {
+        /// The table.
+        table: String,
+        /// What stands before `://`.
+        scheme: String,
+        /// What locations may begin with.
+        known: String,
+    },
     /// There is no such option.
     #[error("input \"{input}\" has an unknown option \"{option}\"; there are {known}")]
     UnknownOption {
@@ -158,9 +170,9 @@ pub enum SourceError {
         /// The option.
         option: &'static str,
         /// What this input says.
-        value: String,
+        value: u64,
         /// What the other says.
-        other: String,
+        other: u64,
     },
     /// Standard input can be read once only.
     #[error("input \"{table}\" is standard input, which another input reads already")]

@@ -13,7 +13,7 @@ impl InputSpec {
     /// - `delimiter`, `quote`: one ASCII character; `tab` for a tab
     /// - `header`: `true` or `false`
     /// - `compression`: `none`, `gzip` (also `gz`) or `zstd` (also `zst`)
-    /// - those of the location's scheme, if it is [live](live)
+    /// - those of the location's scheme, if it is [live]
     ///
     /// # Errors
     /// If there is no table or no location, or an option is unknown or has a wrong value.
@@ -32,6 +32,13 @@ impl InputSpec {
         };
         if table.trim().is_empty() || location.is_empty() {
             return Err(not_an_input());
+        }
+        if let Some((scheme, known)) = live::unknown_scheme(location) {
+            return Err(SourceError::UnknownScheme {
+                table: table.trim().to_owned(),
+                scheme: scheme.to_owned(),
+                known,
+            });
         }
         let mut parsed = Parsed {
             text,

@@ -105,14 +105,20 @@ impl Reader<'_> {
             self.fault(span, message, Some(help));
             return Vec::new();
         };
-        let options = match options.is_empty() {
-            true => String::new(),
-            false => format!("?{}", options.join("&")),
-        };
+        let options = options.join("&");
         let origin = self.origin(span.start);
-        let wire = |place| Wire {
-            text: format!("{named}={place}{options}"),
-            origin: origin.clone(),
+        let wire = |place: String| {
+            // A `?` at the end says that what is before it is an address's query and no option.
+            let has_query = place.contains("://") && place.contains('?');
+            let mark = if has_query || !options.is_empty() {
+                "?"
+            } else {
+                ""
+            };
+            Wire {
+                text: format!("{named}={place}{mark}{options}"),
+                origin: origin.clone(),
+            }
         };
         places.into_iter().map(wire).collect()
     }
@@ -295,17 +301,19 @@ impl Reader<'_> {
 
     /// A location is a path relative to the file unless it names a scheme.
     fn location(&self, text: String) -> String {
-        let is_url = text.split_once(':').is_some_and(|(scheme, _)| {
-            scheme.len() > 1
-                && scheme
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || c == '+')
-        });
-        let tail = text.strip_prefix("tail:").map(str::to_owned);
-        match tail {
-            Some(path) => format!("tail:{}", self.path(&path).display()),
-            None if is_url || text == "-" => text,
-            None => self.path(&text).display().to_string(),
+        for scheme in ["tail:", "unix:"] {
+            if let Some(path) = text.strip_prefix(scheme) {
+                return format!("{scheme}{}", self.path(path).display());
+            }
+        }
+        let is_scheme = |scheme: &str| {
+            let mut letters = scheme.chars();
+            scheme.len() > 1 && letters.all(|c| c.is_ascii_alphanumeric() || c == '+')
+        };
+        let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+        match scheme.is_some_and(is_scheme) || text == "-" {
+            true => text,
+            false => self.path(&text).display().to_string(),
         }
     }
 

@@ -79,7 +79,7 @@ fn rows(table: &Table, records: &[&str]) -> RecordBatch {
 
 /// After every epoch every view equals the batch answer.
 #[track_caller]
-fn agrees(sql: &str, events: &str) {
+pub fn agrees(sql: &str, events: &str) {
     play(sql, events, |epoch, script, snapshot, contents| {
         let answers = oracle::answers(script, contents).expect("the tables can be registered");
         for (view, expected) in answers {
@@ -96,7 +96,7 @@ fn agrees(sql: &str, events: &str) {
 
 /// After the last epoch a view has these rows, and so many records are rejects for this reason.
 #[track_caller]
-fn ends(sql: &str, events: &str, view: &str, expected: &[&str], rejects: usize, reason: &str) {
+pub fn ends(sql: &str, events: &str, view: &str, expected: &[&str], rejects: usize, reason: &str) {
     let last = events.trim().split("\n\n").count() - 1;
     play(sql, events, |epoch, _, snapshot, _| {
         if epoch < last {

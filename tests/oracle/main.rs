@@ -13,7 +13,7 @@ mod case;
 mod choices;
 mod expression;
 mod fixed;
-
+mod found;
 mod query;
 mod schema;
 mod trial;

@@ -378,8 +378,7 @@ impl<'b> Queries<'_, 'b> {
         let relation = self.relation("a");
         let (results, order) = self.ordered(&relation);
         let filter = self.filter(&relation.fields);
-        // DataFusion's own batch plan panics on LIMIT 0.
-        let limit = 1 + self.choices.pick(4);
+        let limit = self.choices.pick(5);
         let offset = match self.choices.pick(3) {
             2 => " OFFSET 1",
             _ => "",

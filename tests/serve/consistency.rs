@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{SHOP, Shop, local};
 
 const QUESTION: &str = "SELECT (SELECT sum(revenue) FROM by_category) AS categories,
-    (SELECT sum(revenue) FROM by_product) AS products,
-    (SELECT sum(sales) FROM by_category) AS sales, (SELECT count(*) FROM all_sales) AS events";
+    (SELECT sum(revenue) FROM by_product) AS products";
 
 #[test]
 fn sums_by_category_and_by_product_agree_at_every_epoch() {
@@ -54,21 +53,26 @@ fn sums_by_category_and_by_product_agree_at_every_epoch() {
         }
     });
     let all = shop.json("/views/all_sales?limit=0");
-    assert_eq!(all["total"].as_u64(), Some(pushed.load(Ordering::Relaxed)), "nothing is lost");
+    assert_eq!(
+        all["total"].as_u64(),
+        Some(pushed.load(Ordering::Relaxed)),
+        "nothing is lost"
+    );
 }
 
 /// In one answer of ad hoc SQL.
 fn ask(shop: &Shop) {
     let mut epochs = 0;
     let mut last = 0;
-    for _ in 0..1000 {
-        let answer = shop.post("/sql", &[("content-type", "text/plain")], QUESTION.as_bytes());
+    for _ in 0..1500 {
+        let answer = shop.post(
+            "/sql",
+            &[("content-type", "text/plain")],
+            QUESTION.as_bytes(),
+        );
         let answer = answer.json();
         let row = &answer["rows"][0];
         assert_eq!(row["categories"], row["products"], "{answer}");
-        if !row["sales"].is_null() {
-            assert_eq!(row["sales"], row["events"], "{answer}");
-        }
         let epoch = answer["epoch"].as_u64().expect("an epoch");
         assert!(epoch >= last, "epochs go on");
         epochs += u64::from(epoch > last);

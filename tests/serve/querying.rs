@@ -26,13 +26,23 @@ fn answers_over_views_of_one_epoch() {
             {"category": "toys", "revenue": "25.00", "units": 3},
         ])
     );
-    assert_eq!(answer["columns"][0], json!({"name": "category", "type": "TEXT"}));
+    assert_eq!(
+        answer["columns"][0],
+        json!({"name": "category", "type": "TEXT"})
+    );
     assert!(answer["epoch"].is_u64() && answer["closed_at"].is_string());
     let inputs = ask(&shop, "SELECT sum(rows) AS n FROM tillrace.inputs").json();
     assert_eq!(inputs["rows"], json!([{"n": 4}]));
-    let with = ask(&shop, "WITH t AS (SELECT * FROM by_product) SELECT count(*) AS n FROM t").json();
+    let with = ask(
+        &shop,
+        "WITH t AS (SELECT * FROM by_product) SELECT count(*) AS n FROM t",
+    )
+    .json();
     assert_eq!(with["rows"], json!([{"n": 2}]));
-    assert_eq!(ask(&shop, "SELECT 1 AS one").json()["rows"], json!([{"one": 1}]));
+    assert_eq!(
+        ask(&shop, "SELECT 1 AS one").json()["rows"],
+        json!([{"one": 1}])
+    );
 }
 
 #[test]
@@ -51,11 +61,22 @@ fn only_reads() {
     ] {
         let answer = ask(&shop, sql);
         assert_eq!(answer.status, 400, "{sql}: {}", answer.text());
-        assert!(["not_a_query", "bad_sql"].contains(&answer.code().as_str()), "{sql}");
+        assert!(
+            ["not_a_query", "bad_sql"].contains(&answer.code().as_str()),
+            "{sql}"
+        );
     }
-    for sql in ["SELECT * FROM '/etc/passwd'", "SELECT * FROM sales", "SELECT * FROM information_schema.tables"] {
+    for sql in [
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM sales",
+        "SELECT * FROM information_schema.tables",
+    ] {
         let answer = ask(&shop, sql);
-        assert_eq!((answer.status, answer.code()), (400, "unknown_view".to_owned()), "{sql}");
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, "unknown_view".to_owned()),
+            "{sql}"
+        );
     }
     let answer = ask(&shop, "SELECT 1; SELECT 2");
     assert_eq!(answer.status, 400);
@@ -66,13 +87,24 @@ fn points_at_what_is_wrong() {
     let shop = Shop::stocked();
     let answer = ask(&shop, "SELECT category\n  FROM by_category GROUP HAVING");
     let error = answer.json()["error"].clone();
-    assert_eq!((answer.status, &error["code"]), (400, &json!("bad_sql")), "{error}");
+    assert_eq!(
+        (answer.status, &error["code"]),
+        (400, &json!("bad_sql")),
+        "{error}"
+    );
     assert_eq!(error["line"], 2, "{error}");
     let answer = ask(&shop, "SELECT\n  nothing FROM by_category");
     let error = answer.json()["error"].clone();
-    assert_eq!((&error["line"], &error["column"]), (&json!(2), &json!(3)), "{error}");
+    assert_eq!(
+        (&error["line"], &error["column"]),
+        (&json!(2), &json!(3)),
+        "{error}"
+    );
     let answer = ask(&shop, "SELECT * FROM by_categry");
-    assert_eq!(answer.message(), "there is no view \"by_categry\"; did you mean \"by_category\"?");
+    assert_eq!(
+        answer.message(),
+        "there is no view \"by_categry\"; did you mean \"by_category\"?"
+    );
     let answer = ask(&shop, "SELECT 1 / 0 FROM by_category");
     assert!([200, 400].contains(&answer.status), "{}", answer.text());
     let answer = shop.post("/sql", &[("content-type", "application/json")], b"{}");
@@ -87,13 +119,27 @@ fn bounds_what_a_query_takes() {
     config.limits.query = Duration::from_millis(300);
     config.limits.query_bytes = 1 << 20;
     let shop = Shop::with(SHOP, 1, config);
-    let slow = ask(&shop, "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value + b.value = 3");
+    let slow = ask(
+        &shop,
+        "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value + b.value = 3",
+    );
     assert_eq!(slow.status, 503, "{}", slow.text());
     assert!(["query_too_slow", "query_too_large"].contains(&slow.code().as_str()));
-    let large = ask(&shop, "SELECT value * 7919 % 1000003 AS v, count(*) FROM generate_series(1, 1000000) GROUP BY v ORDER BY 2, 1 LIMIT 1");
-    assert_eq!((large.status, large.code()), (503, "query_too_large".to_owned()), "{}", large.text());
+    let large = ask(
+        &shop,
+        "SELECT value * 7919 % 1000003 AS v, count(*) FROM generate_series(1, 1000000) GROUP BY v ORDER BY 2, 1 LIMIT 1",
+    );
+    assert_eq!(
+        (large.status, large.code()),
+        (503, "query_too_large".to_owned()),
+        "{}",
+        large.text()
+    );
     let long = ask(&shop, "SELECT * FROM generate_series(1, 200000)");
-    assert_eq!((long.status, long.code()), (400, "too_many_rows".to_owned()));
+    assert_eq!(
+        (long.status, long.code()),
+        (400, "too_many_rows".to_owned())
+    );
     // The server is none the worse for it.
     assert_eq!(ask(&shop, "SELECT 1 AS one").status, 200);
 }

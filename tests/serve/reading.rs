@@ -27,21 +27,40 @@ fn lists_views_with_what_there_is_to_know() {
     let views = list["views"].as_array().expect("views");
     let names: Vec<&str> = views.iter().filter_map(|v| v["name"].as_str()).collect();
     assert!(names.contains(&"tillrace.rejects") && names.contains(&"tillrace.inputs"));
-    let view = views.iter().find(|v| v["name"] == "by_category").expect("the view");
+    let view = views
+        .iter()
+        .find(|v| v["name"] == "by_category")
+        .expect("the view");
     assert_eq!(view["comment"], "Revenue by category.");
     assert_eq!(view["rows"], 2);
-    assert_eq!(view["order"], json!([{"column": "revenue", "descending": true}]));
-    assert_eq!(view["options"], json!({"chart": "bar", "x": "category", "y": "revenue"}));
+    assert_eq!(
+        view["order"],
+        json!([{"column": "revenue", "descending": true}])
+    );
+    assert_eq!(
+        view["options"],
+        json!({"chart": "bar", "x": "category", "y": "revenue"})
+    );
     assert_eq!(view["tables"], json!(["products", "sales"]));
     assert_eq!(view["newest_event_time"], "2024-05-03T00:00:00.000000001Z");
     assert_eq!(view["system"], false);
     let revenue = &view["columns"][1];
     assert_eq!(revenue["name"], "revenue");
     assert_eq!(revenue["comment"], "Before tax.");
-    assert!(revenue["type"].as_str().expect("a type").starts_with("DECIMAL("));
+    assert!(
+        revenue["type"]
+            .as_str()
+            .expect("a type")
+            .starts_with("DECIMAL(")
+    );
     assert!(list["epoch"].as_u64() >= view["changed_at"].as_u64());
     let schema = shop.json("/views/by_category/schema");
-    assert!(schema["sql"].as_str().expect("SQL").contains("GROUP BY category"));
+    assert!(
+        schema["sql"]
+            .as_str()
+            .expect("SQL")
+            .contains("GROUP BY category")
+    );
     assert_eq!(schema["columns"], view["columns"]);
 }
 
@@ -76,7 +95,9 @@ fn writes_values_as_the_contract_says() {
     );
     assert_eq!(
         shop.rows("/views/kinds?product_id=p1"),
-        [r#"{"product_id":"p1","dear":true,"about":12.5,"day":"2024-05-01","tags":["toys",null],"nothing":null}"#]
+        [
+            r#"{"product_id":"p1","dear":true,"about":12.5,"day":"2024-05-01","tags":["toys",null],"nothing":null}"#
+        ]
     );
 }
 
@@ -121,7 +142,14 @@ fn answers_by_an_index_as_it_does_without() {
     shop.push("sales", &serde_json::to_string(&sales).expect("JSON"));
     let ask = || shop.rows("/views/all_sales?product_id=p42&columns=quantity");
     let first = ask();
-    assert_eq!(first, [r#"{"quantity":42}"#, r#"{"quantity":742}"#, r#"{"quantity":1442}"#]);
+    assert_eq!(
+        first,
+        [
+            r#"{"quantity":42}"#,
+            r#"{"quantity":742}"#,
+            r#"{"quantity":1442}"#
+        ]
+    );
     // The index is there from a later epoch on, and kept up.
     let sale = json!({"product_id": "p42", "quantity": 1, "at": 0});
     for number in 0..5 {
@@ -132,7 +160,10 @@ fn answers_by_an_index_as_it_does_without() {
     let view = snapshot.view("all_sales").expect("a view");
     let value: arrow::array::ArrayRef =
         std::sync::Arc::new(arrow::array::StringArray::from(vec!["p42"]));
-    assert!(view.find(&[0], &[value]).is_some(), "an index has been made");
+    assert!(
+        view.find(&[0], &[value]).is_some(),
+        "an index has been made"
+    );
 }
 
 /// Many rows at once, new ones between those that change: the index must follow each of them.
@@ -167,22 +198,66 @@ fn says_what_is_wrong_with_a_filter() {
     let shop = sold();
     let ask = |query: &str| shop.get(&format!("/views/all_sales?{query}"));
     for (query, status, code, message) in [
-        ("quantity=many", 400, "bad_value", "column \"quantity\" is a INT; \"many\" is none"),
-        ("quantty=1", 400, "unknown_column", "there is no column \"quantty\"; did you mean \"quantity\"?"),
-        ("quantity.above=1", 400, "bad_filter", "\"quantity.above\" is no condition"),
+        (
+            "quantity=many",
+            400,
+            "bad_value",
+            "column \"quantity\" is a INT; \"many\" is none",
+        ),
+        (
+            "quantty=1",
+            400,
+            "unknown_column",
+            "there is no column \"quantty\"; did you mean \"quantity\"?",
+        ),
+        (
+            "quantity.above=1",
+            400,
+            "bad_filter",
+            "\"quantity.above\" is no condition",
+        ),
         ("quantity.like=1", 400, "bad_filter", "needs TEXT"),
-        ("amount=1.234", 400, "bad_value", "more digits after the point"),
-        ("amount.is=perhaps", 400, "bad_filter", "`null` or `not_null`"),
+        (
+            "amount=1.234",
+            400,
+            "bad_value",
+            "more digits after the point",
+        ),
+        (
+            "amount.is=perhaps",
+            400,
+            "bad_filter",
+            "`null` or `not_null`",
+        ),
         ("limit=-1", 400, "bad_limit", "limit is a whole number"),
         ("limit=100001", 400, "bad_limit", "at most 100000"),
-        ("format=xml", 400, "bad_format", "json, ndjson, csv or arrow"),
-        ("order=-nothing", 400, "unknown_column", "there is no column \"nothing\""),
-        ("columns=at,", 400, "unknown_column", "there is no column \"\""),
+        (
+            "format=xml",
+            400,
+            "bad_format",
+            "json, ndjson, csv or arrow",
+        ),
+        (
+            "order=-nothing",
+            400,
+            "unknown_column",
+            "there is no column \"nothing\"",
+        ),
+        (
+            "columns=at,",
+            400,
+            "unknown_column",
+            "there is no column \"\"",
+        ),
     ] {
         let answer = ask(query);
         assert_eq!(answer.status, status, "{query}: {}", answer.text());
         assert_eq!(answer.code(), code, "{query}");
-        assert!(answer.message().contains(message), "{query}: {}", answer.message());
+        assert!(
+            answer.message().contains(message),
+            "{query}: {}",
+            answer.message()
+        );
     }
     let tags = shop.get("/views/kinds?tags=x");
     assert_eq!((tags.status, tags.code()), (400, "bad_filter".to_owned()));
@@ -191,27 +266,65 @@ fn says_what_is_wrong_with_a_filter() {
 #[test]
 fn suggests_views_of_like_names() {
     let shop = Shop::open();
-    for path in ["/views/by_categry", "/views/by_categry/schema", "/views/by_categry/changes"] {
+    for path in [
+        "/views/by_categry",
+        "/views/by_categry/schema",
+        "/views/by_categry/changes",
+    ] {
         let answer = shop.get(path);
-        assert_eq!((answer.status, answer.code()), (404, "unknown_view".to_owned()));
+        assert_eq!(
+            (answer.status, answer.code()),
+            (404, "unknown_view".to_owned())
+        );
         let expected = "there is no view \"by_categry\"; did you mean \"by_category\"?";
         assert_eq!(answer.message(), expected);
     }
+    let table = shop.get("/views/sales");
+    assert_eq!(
+        (table.status, table.message().as_str()),
+        (404, "\"sales\" is a table; views are read")
+    );
     let answer = shop.get("/nothing");
-    assert_eq!((answer.status, answer.code()), (404, "unknown_path".to_owned()));
+    assert_eq!(
+        (answer.status, answer.code()),
+        (404, "unknown_path".to_owned())
+    );
     let answer = shop.post("/views", &[], b"");
-    assert_eq!((answer.status, answer.code()), (405, "wrong_method".to_owned()));
-    assert!(answer.header("allow").is_some_and(|allow| allow.contains("GET")));
+    assert_eq!(
+        (answer.status, answer.code()),
+        (405, "wrong_method".to_owned())
+    );
+    assert!(
+        answer
+            .header("allow")
+            .is_some_and(|allow| allow.contains("GET"))
+    );
 }
 
 #[test]
 fn orders_and_pages() {
     let shop = sold();
-    let ids = |query: &str| shop.rows(&format!("/views/all_sales?columns=quantity&{query}")).join(" ");
-    assert_eq!(ids("order=-quantity&limit=2"), r#"{"quantity":4} {"quantity":3}"#);
-    assert_eq!(ids("order=-quantity&limit=2&skip=2"), r#"{"quantity":2} {"quantity":1}"#);
-    assert_eq!(ids("order=product_id,-quantity&skip=1&limit=2"), r#"{"quantity":1} {"quantity":4}"#);
-    assert_eq!(ids("order=-amount&limit=1"), r#"{"quantity":4}"#, "null counts as greatest");
+    let ids = |query: &str| {
+        shop.rows(&format!("/views/all_sales?columns=quantity&{query}"))
+            .join(" ")
+    };
+    assert_eq!(
+        ids("order=-quantity&limit=2"),
+        r#"{"quantity":4} {"quantity":3}"#
+    );
+    assert_eq!(
+        ids("order=-quantity&limit=2&skip=2"),
+        r#"{"quantity":2} {"quantity":1}"#
+    );
+    assert_eq!(
+        ids("order=product_id,-quantity&skip=1&limit=2"),
+        r#"{"quantity":1} {"quantity":4}"#
+    );
+    assert_eq!(
+        ids("order=-amount&limit=1"),
+        r#"{"quantity":4}"#,
+        "null counts as greatest"
+    );
     assert_eq!(ids("skip=100"), "");
     let page = shop.json("/views/all_sales?skip=3&limit=0");
     assert_eq!((&page["total"], &page["skip"]), (&json!(4), &json!(3)));
@@ -227,7 +340,10 @@ fn writes_every_format() {
     let shop = sold();
     let path = "/views/all_sales?order=at&columns=product_id,quantity,amount&limit=2&skip=2";
     let csv = shop.get_with(path, &[("accept", "text/csv")]);
-    assert_eq!(csv.text(), "product_id,quantity,amount\r\np2,3,24.00\r\np2,4,\r\n");
+    assert_eq!(
+        csv.text(),
+        "product_id,quantity,amount\r\np2,3,24.00\r\np2,4,\r\n"
+    );
     assert_eq!(csv.header("content-type"), Some("text/csv"));
     assert_eq!(csv.header("tillrace-total"), Some("4"));
     assert_eq!(
@@ -254,14 +370,19 @@ fn writes_every_format() {
 #[test]
 fn remembers_epochs_of_late_and_says_which() {
     let shop = sold();
-    let newest = shop.json("/views/by_category")["epoch"].as_u64().expect("an epoch");
+    let newest = shop.json("/views/by_category")["epoch"]
+        .as_u64()
+        .expect("an epoch");
     let gone = shop.get("/views/by_category?at=0");
     assert_eq!((gone.status, gone.code()), (410, "epoch_gone".to_owned()));
     let error = &gone.json()["error"];
     assert!(error["oldest"].as_u64() > Some(0));
     assert!(error["newest"].as_u64() >= Some(newest));
     let to_come = shop.get("/views/by_category?at=99999999999999");
-    assert_eq!((to_come.status, to_come.code()), (404, "epoch_to_come".to_owned()));
+    assert_eq!(
+        (to_come.status, to_come.code()),
+        (404, "epoch_to_come".to_owned())
+    );
 }
 
 #[test]
@@ -277,5 +398,8 @@ fn packs_long_answers_and_keeps_short_ones_plain() {
     let plain = shop.get_with("/views/all_sales", &[("accept-encoding", "identity")]);
     assert_eq!(plain.header("content-encoding"), None);
     let csv = shop.get("/views/all_sales?format=csv&limit=1&order=quantity&columns=product_id");
-    assert_eq!(csv.text(), "product_id\r\n\"a \"\"quoted\"\", long name\"\r\n");
+    assert_eq!(
+        csv.text(),
+        "product_id\r\n\"a \"\"quoted\"\", long name\"\r\n"
+    );
 }

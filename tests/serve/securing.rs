@@ -25,11 +25,25 @@ fn asks_for_a_token_with_the_right() {
     let get = |path: &str, token: &str| {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
-        let headers = if token.is_empty() { &headers[..0] } else { &headers[..] };
+        let headers = if token.is_empty() {
+            &headers[..0]
+        } else {
+            &headers[..]
+        };
         let answer = shop.get_with(path, headers);
-        (answer.status, answer.header("www-authenticate").map(str::to_owned))
+        (
+            answer.status,
+            answer.header("www-authenticate").map(str::to_owned),
+        )
     };
-    for path in ["/views", "/views/by_product", "/status", "/graph", "/metrics", "/views/by_product/schema"] {
+    for path in [
+        "/views",
+        "/views/by_product",
+        "/status",
+        "/graph",
+        "/metrics",
+        "/views/by_product/schema",
+    ] {
         assert_eq!(get(path, ""), (401, Some("Bearer".to_owned())), "{path}");
         assert_eq!(get(path, "guess").0, 401, "{path}");
         assert_eq!(get(path, "read-secre").0, 401, "{path}");
@@ -42,7 +56,8 @@ fn asks_for_a_token_with_the_right() {
     }
     let post = |path: &str, token: &str, body: &str| {
         let bearer = format!("Bearer {token}");
-        shop.post(path, &[("authorization", &bearer)], body.as_bytes()).status
+        shop.post(path, &[("authorization", &bearer)], body.as_bytes())
+            .status
     };
     let sale = r#"{"product_id":"p1","quantity":1}"#;
     assert_eq!(post("/ingest/sales", "read-secret", sale), 403);
@@ -55,10 +70,16 @@ fn asks_for_a_token_with_the_right() {
 fn takes_a_token_in_the_query_string_for_changes_only() {
     let shop = guarded();
     assert_eq!(shop.get("/views?token=read-secret").status, 401);
-    assert_eq!(shop.get("/views/by_product/changes?token=guess").status, 401);
+    assert_eq!(
+        shop.get("/views/by_product/changes?token=guess").status,
+        401
+    );
     let mut events = Events::open(&shop, "/views/by_product/changes?token=read-secret", "");
     assert_eq!(events.next().expect("an event").kind, "snapshot");
-    let url = format!("ws://{}/views/by_product/changes?token=read-secret", shop.address);
+    let url = format!(
+        "ws://{}/views/by_product/changes?token=read-secret",
+        shop.address
+    );
     assert!(tungstenite::connect(url).is_ok());
     let url = format!("ws://{}/views/by_product/changes", shop.address);
     assert!(tungstenite::connect(url).is_err());
@@ -68,7 +89,8 @@ fn takes_a_token_in_the_query_string_for_changes_only() {
 fn keeps_pages_of_other_origins_out() {
     let shop = Shop::open();
     let from = |origin: &str| {
-        shop.post("/ingest/sales", &[("origin", origin)], b"").status
+        shop.post("/ingest/sales", &[("origin", origin)], b"")
+            .status
     };
     assert_eq!(from("https://evil.example"), 403);
     assert_eq!(from("null"), 403);
@@ -88,7 +110,10 @@ fn lets_allowed_origins_in() {
     config.allowed_origins = vec!["https://shop.example".to_owned()];
     let shop = Shop::with(SHOP, 1, config);
     let views = shop.get_with("/views", &[("origin", "https://shop.example")]);
-    assert_eq!(views.header("access-control-allow-origin"), Some("https://shop.example"));
+    assert_eq!(
+        views.header("access-control-allow-origin"),
+        Some("https://shop.example")
+    );
     let other = shop.get_with("/views", &[("origin", "https://evil.example")]);
     assert_eq!(other.header("access-control-allow-origin"), None);
     let push = shop.post("/ingest/sales", &[("origin", "https://shop.example")], b"");
@@ -102,13 +127,22 @@ fn lets_allowed_origins_in() {
 #[test]
 fn hardens_answers_and_leaks_nothing() {
     let shop = guarded();
-    for path in ["/", "/views", "/nothing", "/assets/../Cargo.toml", "/assets/%2e%2e%2fCargo.toml"] {
+    for path in [
+        "/",
+        "/views",
+        "/nothing",
+        "/assets/../Cargo.toml",
+        "/assets/%2e%2e%2fCargo.toml",
+    ] {
         let answer = shop.get(path);
         let policy = answer.header("content-security-policy").unwrap_or_default();
         assert!(policy.starts_with("default-src 'self'"), "{path}: {policy}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         let text = answer.text();
-        assert!(!text.contains("secret") && !text.contains("/work"), "{path}: {text}");
+        assert!(
+            !text.contains("secret") && !text.contains("/work"),
+            "{path}: {text}"
+        );
     }
     assert_eq!(shop.get("/assets/..%2fCargo.toml").status, 404);
 }
@@ -128,7 +162,9 @@ fn speaks_tls() {
     config.tls = Some(files.clone());
     let shop = Shop::with(SHOP, 1, config);
     let root = Certificate::from_der(made.cert.der()).to_owned();
-    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&[root]))
+        .build();
     let client: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
     let url = format!("https://localhost:{}/views", shop.address.port());
     let views = answer(client.get(url).call());

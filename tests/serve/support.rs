@@ -81,6 +81,7 @@ impl Shop {
                 ..Ticks::default()
             },
             keep: Default::default(),
+            memory_limit: None,
         };
         let live = Live::start(Arc::new(plan), live_config, Wiring::default());
         let live = live.expect("the plan runs");
@@ -149,7 +150,10 @@ impl Shop {
         if let Some(server) = self.server.take() {
             server.stop();
             let stopped = self.live.stop();
-            assert!(std::thread::panicking() || stopped.is_ok(), "the workers end well");
+            assert!(
+                std::thread::panicking() || stopped.is_ok(),
+                "the workers end well"
+            );
         }
     }
 }
@@ -178,12 +182,18 @@ impl Answer {
 
     /// The code of a failure.
     pub fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().expect("a code").to_owned()
+        self.json()["error"]["code"]
+            .as_str()
+            .expect("a code")
+            .to_owned()
     }
 
     /// The sentence of a failure.
     pub fn message(&self) -> String {
-        self.json()["error"]["message"].as_str().expect("a message").to_owned()
+        self.json()["error"]["message"]
+            .as_str()
+            .expect("a message")
+            .to_owned()
     }
 }
 
@@ -192,9 +202,7 @@ pub fn agent() -> ureq::Agent {
     config.build().into()
 }
 
-pub fn answer(
-    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-) -> Answer {
+pub fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
     let mut response = response.expect("the server answers");
     let headers = response.headers().iter();
     let headers = headers
@@ -235,8 +243,12 @@ impl Events {
         let timeout = Some(Duration::from_secs(20));
         stream.set_read_timeout(timeout).expect("a timeout");
         // HTTP/1.0: no chunks, the body lasts as long as the connection.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n{headers}\r\n", shop.address)
-            .expect("the request is sent");
+        write!(
+            stream,
+            "GET {path} HTTP/1.0\r\nHost: {}\r\n{headers}\r\n",
+            shop.address
+        )
+        .expect("the request is sent");
         let mut reader = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

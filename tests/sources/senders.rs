@@ -1,6 +1,8 @@
 //! Programs that people have, as senders. What is not installed is skipped, with a note.
 
+use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::support::{Running, start};
@@ -89,11 +91,95 @@ fn a_shell_that_appends_and_renames() {
     let mut shell = Command::new("sh");
     let shell = shell.args(["-c", script]).current_dir(folder.path());
     // The first file may be renamed before it is ever seen, unless it is there first.
-    std::fs::write(&path, "").expect("the file is made");
+    fs::write(&path, "").expect("the file is made");
     tail.wait_for_connections(1);
     assert!(shell.status().expect("there is a shell").success());
     let mut lines = tail.lines(10);
     lines.sort();
     assert_eq!(lines.join("\n") + "\n", numbers(10));
     tail.stop();
+}
+
+/// Turns a log over; tells whether there is a program that does so.
+fn turn_over(log: &Path, how: &str) -> bool {
+    let folder = log.parent().expect("it lies in a folder");
+    let config = folder.join("logrotate.conf");
+    let text = format!("{} {{\n  rotate 3\n  {how}\n}}\n", log.display());
+    fs::write(&config, text).expect("it is written");
+    let mut command = Command::new("logrotate");
+    command
+        .arg("-f")
+        .arg("-s")
+        .arg(folder.join("state"))
+        .arg(config);
+    match command.status() {
+        Ok(status) => assert!(status.success(), "logrotate fails"),
+        Err(_) => {
+            eprintln!("skipped: logrotate is not installed");
+            return false;
+        }
+    }
+    true
+}
+
+#[test]
+fn logrotate_in_its_ways() {
+    for how in ["create", "copytruncate", "nocreate", "create\n  compress"] {
+        let folder = tempfile::tempdir().expect("a folder is made");
+        let path = folder.path().join("orders.jsonl");
+        let tail = start(&format!("orders=tail:{}", path.display()));
+        for round in 0..3 {
+            let file = OpenOptions::new().append(true).create(true).open(&path);
+            let mut file = file.expect("the file opens");
+            let expected = [format!("{round} a"), format!("{round} b")];
+            file.write_all((expected.join("\n") + "\n").as_bytes())
+                .expect("it is written");
+            assert_eq!(tail.lines(2), expected);
+            if !turn_over(&path, how) {
+                return;
+            }
+        }
+        tail.stop();
+    }
+}
+
+#[test]
+fn rsyslog_over_tcp() {
+    let folder = tempfile::tempdir().expect("a folder is made");
+    let tcp = start("orders=tcp://127.0.0.1:0");
+    let port = tcp.address.expect("it tells its address").port();
+    let log = folder.path().join("orders.jsonl");
+    fs::write(&log, numbers(100)).expect("it is written");
+    let config = folder.path().join("rsyslog.conf");
+    let text = format!(
+        "global(workDirectory=\"{folder}\")\n\
+         module(load=\"imfile\" mode=\"polling\" pollingInterval=\"1\")\n\
+         input(type=\"imfile\" file=\"{log}\" tag=\"orders\")\n\
+         template(name=\"line\" type=\"string\" string=\"%msg%\\n\")\n\
+         if $syslogtag == \"orders\" then action(type=\"omfwd\" target=\"127.0.0.1\" port=\"{port}\" \
+         protocol=\"tcp\" template=\"line\")\n",
+        folder = folder.path().display(),
+        log = log.display(),
+    );
+    fs::write(&config, text).expect("it is written");
+    let mut command = Command::new("rsyslogd");
+    command.args(["-n", "-i", "NONE", "-f"]).arg(config);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = command.spawn() else {
+        eprintln!("skipped: rsyslog is not installed");
+        return;
+    };
+    let mut lines = Vec::new();
+    while lines.len() < 100 {
+        lines.extend(tcp.lines_of_next());
+    }
+    child.kill().and_then(|()| child.wait()).expect("it ends");
+    assert!(lines.join("\n") + "\n" == numbers(100));
+    tcp.abandon();
+}
+
+impl Running {
+    fn lines_of_next(&self) -> Vec<String> {
+        super::support::lines_of(&self.next())
+    }
 }

@@ -21,11 +21,28 @@ pub struct Session {
     is_tls: bool,
     /// Sinks, as they were named.
     sinks: Vec<(String, RunningSink)>,
-    /// The live inputs that run, as they were named.
-    inputs: Vec<InputSpec>,
+    /// The live inputs that run.
+    inputs: Vec<Connected>,
     history: Vec<InputSpec>,
     options: LiveOptions,
     started: Instant,
+}
+
+/// A live input that runs.
+struct Connected {
+    /// As it was named.
+    spec: InputSpec,
+    /// The location as the engine shows it.
+    location: String,
+}
+
+impl Connected {
+    fn new(spec: InputSpec, input: &LiveInput) -> Connected {
+        Connected {
+            spec,
+            location: input.input.spec.location.clone(),
+        }
+    }
 }
 
 impl Session {
@@ -42,6 +59,9 @@ impl Session {
             .cloned()
             .partition(|spec| live::is_live(&spec.location));
         let wiring = open(&history, &inputs, &options)?;
+        let inputs = inputs.into_iter().zip(&wiring.live);
+        let inputs = inputs.map(|(spec, input)| Connected::new(spec, input));
+        let inputs = inputs.collect();
         let views = || settings.plan.outputs.iter();
         let sinks = settings.sinks.iter().map(|(text, spec)| {
             let opened = Sink::open(spec.clone(), views());
@@ -81,11 +101,13 @@ impl Session {
         self.live.report()
     }
 
-    /// Where the page of the views is, if it is served.
-    pub fn page(&self) -> Option<String> {
-        let address = self.server.as_ref()?.addresses().first()?;
+    /// Where the page of the views is: a URL for each address that is served.
+    pub fn pages(&self) -> Vec<String> {
+        let addresses = self.server.iter().flat_map(Server::addresses);
         let scheme = if self.is_tls { "https" } else { "http" };
-        Some(format!("{scheme}://{address}/"))
+        addresses
+            .map(|address| format!("{scheme}://{address}/"))
+            .collect()
     }
 
     /// Says on standard error what runs, and where.
@@ -104,12 +126,15 @@ impl Session {
             };
             eprintln!("  {kind:<8} {}={}", input.table, input.location);
         }
-        for (sink, _) in &self.sinks {
-            eprintln!("  sink     {sink}");
+        for (_, sink) in &self.sinks {
+            eprintln!("  sink     {}", sink.name());
         }
-        match self.page() {
-            Some(page) => eprintln!("  page     {page}"),
-            None => eprintln!("  nothing is served"),
+        let pages = self.pages();
+        if pages.is_empty() {
+            eprintln!("  nothing is served");
+        }
+        for page in pages {
+            eprintln!("  page     {page}");
         }
         eprintln!("running; Ctrl-C finishes and ends");
     }
@@ -128,13 +153,16 @@ impl Session {
         if script_texts(settings) != *self.live.plan().script.sources {
             tracing::warn!("other scripts are taken over at the next start");
         }
-        for spec in self.inputs.iter().filter(|spec| !inputs.contains(spec)) {
-            self.live.disconnect(&spec.table, &spec.location);
-            tracing::info!(table = %spec.table, location = %spec.location, "input taken out");
+        let running = std::mem::take(&mut self.inputs).into_iter();
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            running.partition(|running| inputs.contains(&running.spec));
+        self.inputs = kept;
+        for Connected { spec, location } in gone {
+            self.live.disconnect(&spec.table, &location);
+            tracing::info!(table = %spec.table, %location, "input taken out");
         }
-        self.inputs.retain(|spec| inputs.contains(spec));
         for spec in inputs {
-            if !self.inputs.contains(&spec) {
+            if !self.inputs.iter().any(|running| running.spec == spec) {
                 self.connect(spec);
             }
         }
@@ -146,8 +174,7 @@ impl Session {
         let running = std::mem::take(&mut self.sinks);
         let (kept, gone): (Vec<_>, Vec<_>) = running.into_iter().partition(|(text, _)| stays(text));
         self.sinks = kept;
-        gone.into_iter()
-            .for_each(|(text, sink)| end_sink(&text, sink));
+        gone.into_iter().for_each(|(_, sink)| end_sink(sink));
         for (text, spec) in &settings.sinks {
             if self.sinks.iter().any(|(running, _)| running == text) {
                 continue;
@@ -156,25 +183,27 @@ impl Session {
             match opened.and_then(|sink| sink.start(Arc::clone(self.live.catalog()))) {
                 Ok(running) => self.sinks.push((text.clone(), running)),
                 Err(error) => {
-                    tracing::error!(sink = %text, error = %chain(&error), "a sink does not start");
+                    tracing::error!(sink = %spec.name(), error = %chain(&error), "a sink does not start");
                 }
             }
         }
     }
 
     fn connect(&mut self, spec: InputSpec) {
-        let opened = live::open(&spec, &self.options).map_err(|error| error.to_string());
-        let connected = opened.and_then(|input| {
-            let connected = self.live.connect(input);
-            connected.map_err(|error| error.to_string())
-        });
+        let connected = live::open(&spec, &self.options)
+            .map_err(|error| chain(&error))
+            .and_then(|input| {
+                let connected = Connected::new(spec.clone(), &input);
+                let outcome = self.live.connect(input);
+                outcome.map(|()| connected).map_err(|error| chain(&error))
+            });
         match connected {
-            Ok(()) => {
-                tracing::info!(table = %spec.table, location = %spec.location, "input added");
-                self.inputs.push(spec);
+            Ok(connected) => {
+                tracing::info!(table = %spec.table, location = %connected.location, "input added");
+                self.inputs.push(connected);
             }
             Err(error) => {
-                tracing::error!(table = %spec.table, location = %spec.location, %error, "an input does not start");
+                tracing::error!(table = %spec.table, %error, "an input does not start");
             }
         }
     }
@@ -190,9 +219,8 @@ impl Session {
         }
         self.live.stop()?;
         let sinks = std::mem::take(&mut self.sinks);
-        sinks
-            .into_iter()
-            .for_each(|(text, sink)| end_sink(&text, sink));
+        sinks.iter().for_each(|(_, sink)| sink.ask_to_stop());
+        sinks.into_iter().for_each(|(_, sink)| end_sink(sink));
         Ok(())
     }
 
@@ -215,9 +243,10 @@ impl Session {
 }
 
 /// Ends a sink; it hands out first what is left.
-fn end_sink(text: &str, sink: RunningSink) {
+fn end_sink(sink: RunningSink) {
+    let name = sink.name().to_owned();
     if let Err(error) = sink.stop() {
-        tracing::error!(sink = %text, error = %chain(&error), "a sink has not handed out all");
+        tracing::error!(sink = %name, error = %chain(&error), "a sink has not handed out all");
     }
 }
 

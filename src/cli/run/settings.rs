@@ -12,9 +12,12 @@ use crate::engine::{Config, LiveConfig, Ticks};
 use crate::plan::Plan;
 use crate::script::{self, Fault, Faults, Origin, Sources};
 use crate::serve::{ServeConfig, TlsFiles, Token};
-use crate::sink::SinkSpec;
+use crate::sink::{ALL_VIEWS, SinkSpec};
 use crate::source::InputSpec;
 use crate::wiring::{self, Wire, Wiring};
+
+/// A sink as it was said, and what that means.
+pub type NamedSink = (String, SinkSpec);
 
 /// What a run is to do, checked as far as it can be without opening anything.
 pub struct Settings {
@@ -27,7 +30,7 @@ pub struct Settings {
     /// What is read, in order.
     pub inputs: Vec<InputSpec>,
     /// Where answers go: as it was said, and what it means.
-    pub sinks: Vec<(String, SinkSpec)>,
+    pub sinks: Vec<NamedSink>,
     /// Where they are served, if anywhere.
     pub serve: Option<ServeConfig>,
 }
@@ -92,7 +95,7 @@ fn read_wires(
     file: &Path,
     wiring: &Wiring,
     plan: &Plan,
-) -> Result<(Vec<InputSpec>, Vec<(String, SinkSpec)>), Error> {
+) -> Result<(Vec<InputSpec>, Vec<NamedSink>), Error> {
     let mut faults: Vec<Fault> = Vec::new();
     let mut inputs = Vec::new();
     for Wire { text, origin } in &wiring.inputs {
@@ -111,7 +114,11 @@ fn read_wires(
     let mut sinks = Vec::new();
     for Wire { text, origin } in &wiring.sinks {
         match SinkSpec::parse(text) {
-            Ok(sink) => sinks.push((text.clone(), sink)),
+            Ok(sink) => {
+                let unknown = unknown_views(&sink, plan);
+                faults.extend(unknown.into_iter().map(|message| fault(origin, message)));
+                sinks.push((text.clone(), sink));
+            }
             Err(error) => faults.push(fault(origin, chain(&error))),
         }
     }
@@ -122,6 +129,22 @@ fn read_wires(
     let text = std::fs::read_to_string(file).unwrap_or_default();
     sources.insert(file.to_owned(), text);
     Err(Faults::new(faults, Arc::new(sources)).into())
+}
+
+/// What is wrong with the views that a sink is to follow.
+fn unknown_views(sink: &SinkSpec, plan: &Plan) -> Vec<String> {
+    let known = || plan.outputs.iter().map(|output| output.view.name.as_str());
+    let named = sink.views.iter().map(String::as_str);
+    let unknown = named.filter(|view| *view != ALL_VIEWS && !known().any(|name| name == *view));
+    let messages = unknown.map(|view| {
+        let near = script::near(view, known());
+        let hint = near.map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+        format!(
+            "there is no view \"{view}\" for sink \"{}\"{hint}",
+            sink.name()
+        )
+    });
+    messages.collect()
 }
 
 fn fault(origin: &Origin, message: String) -> Fault {

@@ -26,7 +26,20 @@ fn ends_of_plain(word: u64) -> u64 {
 /// The first position at or after `at` of a quote, a backslash or a control character.
 #[inline]
 pub(in crate::decode) fn plain_end(text: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+    // Two words at once: whether a short string needs one or two is then no branch to be guessed.
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+        let chunk = u128::from_le_bytes(*chunk);
+        let (first, second) = (
+            ends_of_plain(chunk as u64),
+            ends_of_plain((chunk >> 64) as u64),
+        );
+        if first | second != 0 {
+            let (ends, skipped) = if first != 0 { (first, 0) } else { (second, 8) };
+            return Some(at + skipped + ends.trailing_zeros() as usize / 8);
+        }
+        at += 16;
+    }
+    if let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let ends = ends_of_plain(u64::from_le_bytes(*chunk));
         if ends != 0 {
             return Some(at + ends.trailing_zeros() as usize / 8);
@@ -76,7 +89,46 @@ fn escape(text: &[u8], at: usize) -> Option<usize> {
 
 /// Passes over a number.
 #[inline]
-pub(super) fn number(text: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn number(text: &[u8], at: usize) -> Option<usize> {
+    short_number(text, at).or_else(|| any_number(text, at))
+}
+
+/// Passes over a number of fewer than eight digits before the point and after it, without sign or
+/// exponent. How many digits there are is no branch, which could not be guessed.
+#[inline]
+fn short_number(text: &[u8], at: usize) -> Option<usize> {
+    let word = |at: usize| Some(u64::from_le_bytes(*text.get(at..)?.first_chunk()?));
+    let whole = word(at)?;
+    let digits = leading_digits(whole);
+    if digits == 0 || digits == 8 || (digits > 1 && whole as u8 == b'0') {
+        return None;
+    }
+    let mut end = at + digits;
+    let mut next = (whole >> (8 * digits)) as u8;
+    if next == b'.' {
+        let fraction = word(end + 1)?;
+        let digits = leading_digits(fraction);
+        if digits == 0 || digits == 8 {
+            return None;
+        }
+        end += 1 + digits;
+        next = (fraction >> (8 * digits)) as u8;
+    }
+    (next | 0x20 != b'e').then_some(end)
+}
+
+/// With how many digits a word's bytes begin, the lowest first.
+#[inline]
+fn leading_digits(word: u64) -> usize {
+    // A digit's upper half is 3, and stays so if 6 is added. What is carried over from a byte that
+    // is no digit disturbs only those behind it.
+    let digits = word ^ (ONES * b'0' as u64);
+    let others = (digits.wrapping_add(ONES * 6) | digits) & (ONES * 0xF0);
+    others.trailing_zeros() as usize / 8
+}
+
+/// Passes over a number by the grammar.
+fn any_number(text: &[u8], mut at: usize) -> Option<usize> {
     if text.get(at) == Some(&b'-') {
         at += 1;
     }

@@ -19,7 +19,7 @@ const MAX_STEPS: usize = 1024;
 pub(super) struct Shape {
     steps: Vec<Step>,
     /// What follows the last value, up to the line's end.
-    tail: Box<[u8]>,
+    tail: Literal,
 }
 
 /// A value and the text before it.
@@ -35,18 +35,36 @@ struct Step {
 #[derive(Debug)]
 struct Literal {
     text: Box<[u8]>,
-    /// The first and the last eight bytes, if the text is of 8 to 16 bytes: two comparisons of
-    /// words are much quicker than a call.
-    words: Option<(u64, u64)>,
+    words: Words,
+}
+
+/// A short text as words: to compare them is much quicker than a call.
+#[derive(Debug)]
+enum Words {
+    /// A text of fewer than eight bytes, and which bits of a word are its.
+    One { word: u64, mask: u64 },
+    /// The first and the last eight bytes of a text of 8 to 16.
+    Two { first: u64, last: u64 },
+    /// A longer text.
+    Many,
 }
 
 impl Literal {
     fn new(text: &[u8]) -> Literal {
         let words = match (text.first_chunk(), text.last_chunk()) {
-            (Some(first), Some(last)) if text.len() <= 16 => {
-                Some((u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)))
+            (Some(first), Some(last)) if text.len() <= 16 => Words::Two {
+                first: u64::from_le_bytes(*first),
+                last: u64::from_le_bytes(*last),
+            },
+            (Some(_), _) => Words::Many,
+            _ => {
+                let mut bytes = [0; 8];
+                bytes[..text.len()].copy_from_slice(text);
+                Words::One {
+                    word: u64::from_le_bytes(bytes),
+                    mask: (1 << (8 * text.len())) - 1,
+                }
             }
-            _ => None,
         };
         Literal {
             text: text.into(),
@@ -57,16 +75,17 @@ impl Literal {
     /// The place behind this text, if it stands at `at`.
     #[inline]
     fn pass(&self, bytes: &[u8], at: usize) -> Option<usize> {
-        let end = at + self.text.len();
-        let there = bytes.get(at..end)?;
-        let equal = match self.words {
-            Some((first, last)) => {
-                u64::from_ne_bytes(*there.first_chunk()?) == first
-                    && u64::from_ne_bytes(*there.last_chunk()?) == last
+        let rest = bytes.get(at..)?;
+        let equal = match (&self.words, rest.first_chunk()) {
+            (Words::One { word, mask }, Some(there)) => u64::from_le_bytes(*there) & mask == *word,
+            (Words::Two { first, last }, Some(there)) => {
+                let end = rest.get(..self.text.len())?;
+                u64::from_le_bytes(*there) == *first
+                    && u64::from_le_bytes(*end.last_chunk()?) == *last
             }
-            None => *there == *self.text,
+            _ => rest.starts_with(&self.text),
         };
-        equal.then_some(end)
+        equal.then_some(at + self.text.len())
     }
 }
 
@@ -90,9 +109,9 @@ impl Shape {
                 None => step.unwanted(bytes, at)?,
             };
         }
-        let rest = bytes[at..].strip_prefix(&*self.tail)?;
-        let ends = rest.first().is_none_or(|&byte| byte == b'\n');
-        ends.then_some(at + self.tail.len())
+        let end = self.tail.pass(bytes, at)?;
+        let ends = bytes.get(end).is_none_or(|&byte| byte == b'\n');
+        ends.then_some(end)
     }
 
     /// The shape of a well-formed line, if it is one that can be learned.
@@ -104,7 +123,7 @@ impl Shape {
             value_end: 0,
         };
         learner.object(scan::space(line.as_bytes(), 0), Wanted::ROOT)?;
-        let tail = line.as_bytes()[learner.value_end..].into();
+        let tail = Literal::new(&line.as_bytes()[learner.value_end..]);
         Some(Shape {
             steps: learner.steps,
             tail,

@@ -86,10 +86,18 @@ impl Open {
 
     /// How big the file is, which then has its name.
     fn finish(self) -> io::Result<u64> {
-        self.writer.close().map_err(io::Error::other)?;
+        self.writer.close().map_err(into_io)?;
         let bytes = self.whole.file().metadata()?.len();
         self.whole.finish()?;
         Ok(bytes)
+    }
+}
+
+/// Tells what went wrong without saying that it came from outside Parquet.
+fn into_io(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(error) => io::Error::other(error),
+        other => io::Error::other(other),
     }
 }
 
@@ -125,7 +133,7 @@ impl Target for ParquetFile {
         };
         if let Err(error) = open.write(&rows) {
             cursor.clone_from(&open.began);
-            return Err(could_not_write(&open.path, &io::Error::other(error)));
+            return Err(could_not_write(&open.path, &into_io(error)));
         }
         cursor.advance(upto);
         let is_over = open.bytes() >= self.roll.bytes;

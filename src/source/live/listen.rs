@@ -32,7 +32,7 @@ impl Listener {
     /// Listens at the first of the addresses of `host:port` that can be had.
     pub(super) fn tcp(host_and_port: &str) -> io::Result<Listener> {
         let mut failed = io::ErrorKind::AddrNotAvailable.into();
-        for address in host_and_port.to_socket_addrs()? {
+        for address in addresses(host_and_port)? {
             match TcpListener::bind(address) {
                 Ok(listener) => return Ok(Listener::Tcp(listener)),
                 Err(error) => failed = error,
@@ -82,6 +82,14 @@ impl Listener {
             Listener::Unix(listener) => listener.accept(),
         }
     }
+}
+
+/// The addresses of `host:port`. Those of IPv4 come first, since `localhost` is both and most
+/// senders that are given a number are given 127.0.0.1.
+pub(super) fn addresses(host_and_port: &str) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses: Vec<SocketAddr> = host_and_port.to_socket_addrs()?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    Ok(addresses)
 }
 
 impl Read for Connection {

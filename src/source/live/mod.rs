@@ -1,6 +1,6 @@
 //! Inputs that never end: growing files, sockets, streams, and what is pushed over HTTP.
 //!
-//! A live input is an [`InputSpec`] whose location names a scheme
+//! A live input is an [`InputSpec`](super::InputSpec) whose location names a scheme
 //! (`tail:logs/*.jsonl`, `tcp://127.0.0.1:7070`). Its [`Source`] runs on a thread of its own, cuts
 //! what it receives into whole records, and hands [`Piece`]s of them to the engine through the
 //! bounded queue between an [`Outlet`] and its [`Inlet`]. A full queue makes the source wait, and
@@ -34,7 +34,7 @@ use super::{OpenInput, TooLong};
 pub use open::{LiveOptions, open};
 pub use outlet::{Closed, Inlet, Outlet, Receipt, SendError, SourceStatus, Taken, queue};
 pub use scheme::is_live;
-pub(super) use scheme::{is_query, option_names, path_of, takes};
+pub(super) use scheme::{is_query, option_names, path_of, takes, unknown_scheme};
 pub use traffic::generated_tables;
 
 /// The most text that a piece should hold, in bytes, unless one record is longer.

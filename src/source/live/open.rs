@@ -65,7 +65,18 @@ pub fn open(spec: &InputSpec, options: &LiveOptions) -> Result<LiveInput, Source
         Scheme::ServerSentEvents => Box::new(opening.events()?),
         Scheme::Generate => Box::new(options.shops.open(spec, rest)?),
     };
+    if let Some(address) = source.address() {
+        input.spec.location = with_port(&input.spec.location, address.port());
+    }
     Ok(LiveInput { input, source })
+}
+
+/// A location that asked for any free port, with the one that it has got.
+fn with_port(location: &str, port: u16) -> String {
+    match location.strip_suffix(":0") {
+        Some(host) => format!("{host}:{port}"),
+        None => location.to_owned(),
+    }
 }
 
 /// The format: as said, else by the name, else lines of JSON.

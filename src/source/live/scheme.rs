@@ -80,6 +80,17 @@ pub fn is_live(location: &str) -> bool {
     Scheme::of(location).is_some()
 }
 
+/// What stands before the `://` of a location, if it is the name of no scheme that there is; with
+/// the names of those that there are.
+pub(in crate::source) fn unknown_scheme(location: &str) -> Option<(&str, String)> {
+    let (scheme, _) = location.split_once("://")?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '+';
+    if scheme.is_empty() || !scheme.chars().all(is_name) || is_live(location) {
+        return None;
+    }
+    Some((scheme, PREFIXES.map(|(prefix, _)| prefix).join(", ")))
+}
+
 /// Whether an input at the location has the option, beside those of its format.
 pub(in crate::source) fn takes(location: &str, option: &str) -> bool {
     Scheme::of(location).is_some_and(|(scheme, _)| scheme.takes(option))

@@ -190,8 +190,8 @@ impl Said {
                 table: spec.table.clone(),
                 location: spec.location.clone(),
                 option,
-                value: value.to_string(),
-                other: other.to_string(),
+                value,
+                other,
             }),
         }
     }

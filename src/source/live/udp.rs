@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
 use super::cutter::Cutter;
+use super::listen::addresses;
 use super::text::append_records;
 use super::{Closed, Outlet, PIECE_BYTES, Piece, Source};
 use crate::source::{Format, MAX_RECORD_BYTES};
@@ -34,7 +35,7 @@ impl UdpSource {
     /// Takes the first of the addresses of `host:port` that can be had.
     pub(super) fn bind(host_and_port: &str, format: Format) -> io::Result<UdpSource> {
         let mut failed = io::ErrorKind::AddrNotAvailable.into();
-        for address in host_and_port.to_socket_addrs()? {
+        for address in addresses(host_and_port)? {
             match UdpSocket::bind(address) {
                 Ok(mut socket) => {
                     let poll = Poll::new()?;

@@ -28,7 +28,7 @@ use crate::source::TooLong;
 /// How long opening a connection may take, for each address and step.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long the thread waits at most before it looks whether the queue is closed.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What to connect to, and how.
 #[derive(Debug, Clone)]

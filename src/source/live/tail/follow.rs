@@ -4,7 +4,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Piece;
 use crate::source::csv::csv_header;
@@ -65,6 +65,8 @@ pub(super) struct Follow {
     head: Vec<u8>,
     position: u64,
     length: u64,
+    /// When it was last written to, as of the last look.
+    modified: Option<SystemTime>,
     /// Its length when the source began, up to which it is read before any other file.
     first_length: u64,
     last_grown: Instant,
@@ -96,6 +98,7 @@ impl Follow {
             head: Vec::new(),
             position: 0,
             length: 0,
+            modified: None,
             first_length: 0,
             last_grown: Instant::now(),
             is_gone: false,
@@ -203,7 +206,10 @@ impl Follow {
             },
         };
         self.length = metadata.len();
-        if self.length == self.position {
+        // A file that was rewritten may happen to be as long as before.
+        let modified = metadata.modified().ok();
+        let is_touched = std::mem::replace(&mut self.modified, modified) != modified;
+        if self.length == self.position && !is_touched {
             return Ok(Read::Nothing);
         }
         let file = match self.file.take() {
@@ -236,11 +242,13 @@ impl Follow {
         }
         self.position += read as u64;
         self.cutter.push(new, pieces);
+        if !is_renewed && read == 0 {
+            return Ok(Read::Nothing);
+        }
         self.last_grown = Instant::now();
-        Ok(match (is_renewed, read) {
-            (true, _) => Read::Renewed,
-            (false, 0) => Read::Nothing,
-            (false, _) => Read::Grown,
+        Ok(match is_renewed {
+            true => Read::Renewed,
+            false => Read::Grown,
         })
     }
 

@@ -1,0 +1,108 @@
+//! How far the engine has published, and whether all of its threads are alive.
+
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+
+use super::error::EngineError;
+use crate::delta::Time;
+
+/// How far the engine has published, for those who wait.
+#[derive(Default)]
+pub(super) struct Status {
+    state: Mutex<Published>,
+    changed: Condvar,
+    /// Woken by each epoch.
+    waits: OnceLock<Thread>,
+}
+
+#[derive(Default)]
+struct Published {
+    epoch: Time,
+    epochs: u64,
+    /// A worker, or the thread that publishes, is gone before its time.
+    dead: bool,
+}
+
+impl Status {
+    /// Notes that readers can see an epoch.
+    pub(super) fn publish(&self, epoch: Time) {
+        let mut state = self.state();
+        state.epoch = epoch;
+        state.epochs += 1;
+        drop(state);
+        self.changed.notify_all();
+        if let Some(thread) = self.waits.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Says which thread is to be woken by each epoch.
+    pub(super) fn set_waits(&self, thread: Thread) {
+        let _is_set_once = self.waits.set(thread);
+    }
+
+    /// The last epoch that readers can see.
+    pub(super) fn published(&self) -> Time {
+        self.state().epoch
+    }
+
+    /// How many epochs have been published.
+    pub(super) fn epochs(&self) -> u64 {
+        self.state().epochs
+    }
+
+    /// Waits until an epoch is published.
+    ///
+    /// # Errors
+    ///
+    /// If a thread has died that it takes.
+    pub(super) fn wait_for(&self, epoch: Time) -> Result<(), EngineError> {
+        let mut state = self.state();
+        while state.epoch < epoch {
+            if state.dead {
+                return Err(EngineError::Worker("it panicked".to_owned()));
+            }
+            let woken = self.changed.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_any_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    /// Watches over the thread that asks.
+    pub(super) fn watch(&self) -> DeathWatch<'_> {
+        DeathWatch {
+            status: self,
+            is_over: false,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Published> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that its thread is dead unless it has been told otherwise.
+pub(super) struct DeathWatch<'a> {
+    status: &'a Status,
+    is_over: bool,
+}
+
+impl DeathWatch<'_> {
+    /// The thread ends as it should.
+    pub(super) fn end(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for DeathWatch<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.status.state().dead = true;
+            self.status.changed.notify_all();
+        }
+    }
+}

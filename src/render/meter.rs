@@ -1,0 +1,118 @@
+//! What each node of a plan does on one worker, counted as it goes.
+//!
+//! Rendering notes which operators a node is made of, and counts rows where they leave it. Time and
+//! arrangements are counted by whoever reads timely's log (the engine). Every worker has counters of
+//! its own, so that counting never makes one wait for another; whoever reads adds them up.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+
+use crate::delta::Time;
+use crate::plan::NodeId;
+
+/// What a node has done on one worker.
+#[derive(Debug, Default)]
+pub(crate) struct NodeCounts {
+    /// Rows that arrived from outside, for a node that reads an input.
+    pub(crate) arrived: AtomicU64,
+    /// Rows that left the node, added or taken back.
+    pub(crate) records_out: AtomicU64,
+    /// How long its operators ran, in nanoseconds.
+    pub(crate) time_ns: AtomicU64,
+    /// Updates in its arrangements, and entries in its own tables.
+    pub(crate) held_records: AtomicI64,
+    /// Batches in its arrangements.
+    pub(crate) held_batches: AtomicI64,
+}
+
+/// Counts what nodes do on one worker.
+#[derive(Clone)]
+pub(crate) struct Meter {
+    counts: Arc<[NodeCounts]>,
+    /// By operator: the node that it is part of.
+    nodes: Rc<RefCell<Vec<Option<NodeId>>>>,
+}
+
+impl Meter {
+    /// Counts into `counts`, one a node.
+    pub(crate) fn new(counts: Arc<[NodeCounts]>) -> Meter {
+        Meter {
+            counts,
+            nodes: Rc::default(),
+        }
+    }
+
+    /// The counts of the node that an operator is part of; `None` if it is part of none.
+    pub(crate) fn of_operator(&self, operator: usize) -> Option<&NodeCounts> {
+        let node = self.nodes.borrow().get(operator).copied().flatten()?;
+        Some(&self.counts[node.0])
+    }
+
+    /// Notes that operators are part of a node.
+    pub(super) fn note(&self, node: NodeId, operators: Range<usize>) {
+        let mut nodes = self.nodes.borrow_mut();
+        if nodes.len() < operators.end {
+            nodes.resize(operators.end, None);
+        }
+        nodes[operators].fill(Some(node));
+    }
+
+    /// Counts the rows of a stream as the node's, where `counter` says.
+    pub(super) fn count<'scope, D: Clone + 'static>(
+        &self,
+        node: NodeId,
+        stream: Stream<'scope, Time, Vec<D>>,
+        rows: impl Fn(&D) -> usize + 'static,
+        counter: impl Fn(&NodeCounts) -> &AtomicU64 + 'static,
+    ) -> Stream<'scope, Time, Vec<D>> {
+        let counts = Arc::clone(&self.counts);
+        stream.unary::<CapacityContainerBuilder<Vec<D>>, _, _, _>(
+            Pipeline,
+            "Count",
+            move |_capability, _info| {
+                move |input, output| {
+                    input.for_each(|capability, data| {
+                        let sum: usize = data.iter().map(&rows).sum();
+                        counter(&counts[node.0]).fetch_add(sum as u64, Ordering::Relaxed);
+                        output.session(&capability).give_container(data);
+                    });
+                }
+            },
+        )
+    }
+}
+
+/// Tells how many entries an operator's own table has.
+#[derive(Clone, Default)]
+pub(super) struct Held {
+    of: Option<(Arc<[NodeCounts]>, NodeId)>,
+    told: i64,
+}
+
+impl Held {
+    /// For a table of a node; tells nobody without a meter.
+    pub(super) fn of(meter: Option<&Meter>, node: NodeId) -> Held {
+        Held {
+            of: meter.map(|meter| (Arc::clone(&meter.counts), node)),
+            told: 0,
+        }
+    }
+
+    /// Tells how many entries there are now.
+    pub(super) fn tell(&mut self, entries: usize) {
+        if let Some((counts, node)) = &self.of {
+            let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+            let held = &counts[node.0].held_records;
+            held.fetch_add(entries - self.told, Ordering::Relaxed);
+            self.told = entries;
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Drives the real binary: what it prints, what it writes, and in which status it ends.
+
+mod answers;
+mod documents;
+mod ending;
+mod inputs;
+mod scripts;
+mod shop;
+mod usage;
