@@ -178,9 +178,14 @@ fn keeps_an_index_up_through_epochs_of_many_changes() {
     let filed = |p| format!(r#"{{"product_id":"p{p}","category":"toys","price":"1.00"}}"#);
     push("products", (0..PRODUCTS).map(filed).collect());
     let sale = |p, day| {
-        format!(r#"{{"product_id":"p{p}","quantity":1,"amount":"1.00","at":"2024-05-{day:02}T00:00:00Z"}}"#)
+        format!(
+            r#"{{"product_id":"p{p}","quantity":1,"amount":"1.00","at":"2024-05-{day:02}T00:00:00Z"}}"#
+        )
     };
-    push("sales", (0..PRODUCTS).step_by(3).map(|p| sale(p, 1)).collect());
+    push(
+        "sales",
+        (0..PRODUCTS).step_by(3).map(|p| sale(p, 1)).collect(),
+    );
     shop.json("/views/by_product?product_id=p0");
     for round in 2..=4 {
         push("sales", (0..PRODUCTS).map(|p| sale(p, round)).collect());
