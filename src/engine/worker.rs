@@ -19,6 +19,7 @@ use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::generic::Operator;
 use timely::worker::Worker;
 
+use super::error::chain;
 use super::feed::{FIRST_EPOCH, Task, Turn};
 use super::intake::Intake;
 use super::report::InputCounts;
@@ -440,16 +441,4 @@ fn refused_whole(block: &Block, reason: String, epoch: Time) -> live::Taken {
         rejected: 1,
         epoch,
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -12,10 +12,10 @@ use axum::response::IntoResponse;
 
 use super::app::App;
 use super::openapi::Failure;
-use super::status::{memory_bytes, uptime_s};
+use super::status::uptime_s;
 use super::traffic::Traffic;
 use crate::catalog::Snapshot;
-use crate::engine::{InputKind, InputReport, InputState, NodeReport, Report};
+use crate::engine::{InputKind, InputReport, InputState, NodeReport, Report, memory};
 
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -93,7 +93,7 @@ fn of_process(text: &mut Exposition, report: &Report, latest: &Snapshot, app: &A
         "For how long the engine has been running.",
         uptime_s(report),
     );
-    if let Some(bytes) = memory_bytes() {
+    if let Some(bytes) = memory::resident_bytes() {
         text.one(
             "tillrace_memory_bytes",
             "gauge",

@@ -6,10 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::settings::Settings;
-use crate::cli::error::chain;
 use crate::cli::program::is_own;
 use crate::cli::{Error, counted};
-use crate::engine::{InputKind, Live, Report, RunState, Wiring};
+use crate::engine::{InputKind, Live, Report, RunState, Wiring, chain};
 use crate::serve::Server;
 use crate::sink::{RunningSink, Sink, SinkError};
 use crate::source::live::{self, LiveInput, LiveOptions};
