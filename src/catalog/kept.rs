@@ -85,6 +85,24 @@ struct Index {
     entries: Map<RowKey, (), CHUNK>,
 }
 
+impl Index {
+    /// Takes in the rows that are there now, and takes out those that are no more.
+    fn change(&mut self, entries: impl ExactSizeIterator<Item = (RowKey, Option<bool>)>) {
+        let many = entries.len() >= MANY;
+        let changed = entries.filter_map(|(entry, fate)| Some((entry, fate?)));
+        let put = |entry: RowKey, is_there: bool, _: Option<(&RowKey, &())>| {
+            is_there.then_some((entry, ()))
+        };
+        if many {
+            self.entries = self.entries.update_many(changed, put);
+            return;
+        }
+        for (entry, is_there) in changed {
+            self.entries.update_cow(entry, is_there, put);
+        }
+    }
+}
+
 /// What an index is by.
 pub(super) struct IndexBy {
     /// Ascending positions of the view's columns.
@@ -149,23 +167,24 @@ impl Kept {
         changes: Vec<(RowKey, Diff)>,
     ) -> Kept {
         let mut total = i64::try_from(self.total).unwrap_or(i64::MAX);
-        let mut appeared: Vec<bool> = Vec::with_capacity(changes.len());
-        let mut vanished: Vec<bool> = Vec::with_capacity(changes.len());
-        let mut apply = |key: RowKey, diff: Diff, old: Option<(&RowKey, &Diff)>| {
+        // By change: whether its row is there now, if it was not before or is no more. A map
+        // updated with many rows at once does not take them in order.
+        let mut fates: Vec<Option<bool>> = vec![None; changes.len()];
+        let mut apply = |key: RowKey, (at, diff): (usize, Diff), old: Option<(&RowKey, &Diff)>| {
             let before = old.map_or(0, |(_, count)| *count);
             let after = before + diff;
             total += after.max(0) - before.max(0);
-            appeared.push(before == 0);
-            vanished.push(after == 0);
+            fates[at] = ((before == 0) != (after == 0)).then_some(after != 0);
             (after != 0).then_some((key, after))
         };
+        let updates = changes.iter().enumerate();
+        let updates = updates.map(|(at, (key, diff))| (key.clone(), (at, *diff)));
         let rows = if changes.len() >= MANY {
-            let updates = changes.iter().map(|(key, diff)| (key.clone(), *diff));
             self.rows.update_many(updates, &mut apply)
         } else {
             let mut rows = self.rows.clone();
-            for (key, diff) in &changes {
-                rows.update_cow(key.clone(), *diff, &mut apply);
+            for (key, change) in updates {
+                rows.update_cow(key, change, &mut apply);
             }
             rows
         };
@@ -174,13 +193,7 @@ impl Kept {
             let batch = codec.decode(changes.iter().map(|(key, _)| &**key));
             for index in &mut indexes {
                 let entries = index.by.entries(&batch, &changes);
-                for (at, entry) in entries.into_iter().enumerate() {
-                    if vanished[at] {
-                        index.entries.remove_cow(&entry);
-                    } else if appeared[at] {
-                        index.entries.insert_cow(entry, ());
-                    }
-                }
+                index.change(entries.into_iter().zip(fates.iter().copied()));
             }
         }
         Kept {

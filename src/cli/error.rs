@@ -147,18 +147,6 @@ impl Error {
     }
 }
 
-/// An error and what caused it, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 fn did_you_mean(near: &Option<String>) -> String {
     near.as_ref()
         .map_or_else(String::new, |name| format!("; did you mean \"{name}\"?"))

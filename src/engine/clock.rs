@@ -15,8 +15,8 @@ use super::memory::MemoryWatch;
 use super::status::Status;
 use crate::delta::Time;
 
-/// How often the clock looks whether an epoch can close.
-const LOOK: Duration = Duration::from_micros(500);
+/// How often the clock looks whether an epoch can close, if nobody wakes it.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How long epochs are.
 #[derive(Debug, Clone, Copy)]
@@ -108,10 +108,11 @@ impl Clock {
                 (self.wake_workers)();
                 continue;
             }
-            // Without records it is woken when one comes.
-            let wait = match mood.holds_records {
+            // It is woken when the first record comes, when the epoch is full, and when the epoch
+            // before is published.
+            let wait = match due {
                 true => LOOK,
-                false => tick.saturating_sub(closed_at.elapsed()).max(LOOK),
+                false => tick.saturating_sub(closed_at.elapsed()),
             };
             thread::park_timeout(wait);
         }

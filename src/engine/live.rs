@@ -99,6 +99,7 @@ impl Live {
         let started = clock.start();
         let clock = started.map_err(|error| EngineError::Start(error.to_string()))?;
         feed.set_clock(clock.thread().clone());
+        shared.status.set_waits(clock.thread().clone());
         let live = Live {
             plan,
             feed,
@@ -284,11 +285,11 @@ impl Live {
     }
 }
 
-/// A run that nobody holds any more is stopped: its workers would go on for ever.
+/// What runs is stopped, so that no thread is left behind.
 impl Drop for Live {
     fn drop(&mut self) {
         if let Err(error) = self.stop() {
-            tracing::error!(%error, "a run did not end well");
+            tracing::error!(%error, "a run did not stop as it should");
         }
     }
 }

@@ -326,6 +326,8 @@ impl LiveFeed {
         state.held += 1;
         if state.held == 1 {
             state.held_since = Some(Instant::now());
+        }
+        if state.held == 1 || state.held == EPOCH_BLOCKS {
             self.wake_clock();
         }
         Turn::Task(state.epoch, task)

@@ -27,6 +27,7 @@ use arrow::array::RecordBatch;
 use timely::{CommunicationConfig, WorkerConfig};
 
 pub use clock::Ticks;
+pub(crate) use error::chain;
 pub use error::{EngineError, InputError};
 pub use live::{Live, LiveConfig, Wiring};
 pub use operators::NodeReport;

@@ -1,6 +1,7 @@
 //! How far the engine has published, and whether all of its threads are alive.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 
 use super::error::EngineError;
 use crate::delta::Time;
@@ -10,6 +11,8 @@ use crate::delta::Time;
 pub(super) struct Status {
     state: Mutex<Published>,
     changed: Condvar,
+    /// Woken by each epoch.
+    waits: OnceLock<Thread>,
 }
 
 #[derive(Default)]
@@ -30,6 +33,14 @@ impl Status {
         state.epochs += 1;
         drop(state);
         self.changed.notify_all();
+        if let Some(thread) = self.waits.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Says which thread is to be woken by each epoch.
+    pub(super) fn set_waits(&self, thread: Thread) {
+        let _is_set_once = self.waits.set(thread);
     }
 
     /// The last epoch that readers can see.

@@ -19,6 +19,7 @@ use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::generic::Operator;
 use timely::worker::Worker;
 
+use super::error::chain;
 use super::feed::{FIRST_EPOCH, Task, Turn};
 use super::intake::Intake;
 use super::report::InputCounts;
@@ -33,6 +34,9 @@ use crate::source::{Block, OpenInput};
 
 /// How long a worker without work sleeps before it looks again.
 const IDLE: Duration = Duration::from_millis(5);
+/// How much a worker takes before it lets the dataflow run, in bytes. A step costs the same
+/// however little there is to do, so what trickles in is taken together.
+const STEP_BYTES: u64 = 64 << 10;
 
 /// Changes of each output by epoch, as far as they are complete.
 type Complete = Rc<RefCell<BTreeMap<Time, Vec<(usize, Delta)>>>>;
@@ -142,8 +146,7 @@ impl Job<'_> {
             if self.shared.status.is_any_dead() {
                 return;
             }
-            let idle = self.turn();
-            if idle {
+            if self.is_idle() {
                 worker.step_or_park(Some(IDLE));
             } else {
                 worker.step();
@@ -157,31 +160,47 @@ impl Job<'_> {
         }
     }
 
-    /// Does one task, if there is one and the dataflow is not behind; whether there was nothing.
-    fn turn(&mut self) -> bool {
-        let Some(inputs) = &mut self.inputs else {
-            return true;
-        };
+    /// Does the tasks that there are, as far as they make one step; whether there was nothing.
+    fn is_idle(&mut self) -> bool {
+        let mut taken = 0;
+        let mut idle = true;
+        while taken < STEP_BYTES
+            && let Some(bytes) = self.turn()
+        {
+            taken += bytes;
+            idle = false;
+        }
+        idle
+    }
+
+    /// Does one task, if there is one and the dataflow is not behind; how many bytes it had.
+    fn turn(&mut self) -> Option<u64> {
+        let inputs = self.inputs.as_mut()?;
         let at = inputs.first().map_or(0, |input| *input.time());
         if self
             .probe
             .less_than(&at.saturating_sub(self.shared.feed.most_ahead()))
         {
-            return true;
+            return None;
         }
         match self.shared.feed.next() {
             Turn::Task(epoch, task) => {
                 advance(inputs, epoch);
+                let bytes = match &task {
+                    Task::Block { block, .. } => block.bytes,
+                    // As they are big or rare, each makes a step.
+                    Task::Rows { .. } | Task::Broken { .. } => STEP_BYTES,
+                };
                 self.perform(epoch, task);
-                false
+                Some(bytes)
             }
             Turn::Wait(epoch) => {
                 advance(inputs, epoch);
-                true
+                None
             }
             Turn::End => {
                 self.inputs = None;
-                false
+                Some(STEP_BYTES)
             }
         }
     }
@@ -422,16 +441,4 @@ fn refused_whole(block: &Block, reason: String, epoch: Time) -> live::Taken {
         rejected: 1,
         epoch,
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

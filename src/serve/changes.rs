@@ -37,7 +37,7 @@ const TAKES: Duration = Duration::from_secs(30);
         ("name" = String, Path, description = "The view"),
         ("limit" = Option<u32>, Query, maximum = 100000, description = "How many rows a snapshot has at most; 10000 if not given"),
         ("columns" = Option<String>, Query, description = "The columns to show"),
-        ("every_ms" = Option<u64>, Query, description = "The least time between two events; 50 if not given, at most 1000"),
+        ("every_ms" = Option<u64>, Query, description = "The least time between two events; each epoch that changes the rows is told if not given, at most 1000"),
         ("token" = Option<String>, Query, description = "The token, where a client cannot send a head"),
         ("Last-Event-ID" = Option<String>, Header, description = "Resume after this epoch"),
     ),

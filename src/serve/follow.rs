@@ -24,8 +24,8 @@ use crate::catalog::{Catalog, Snapshot};
 const SNAPSHOT_ROWS: usize = 10_000;
 /// How often a client is told something, changes or not.
 const PROGRESS: Duration = Duration::from_secs(1);
-/// The least time between two events, unless the client says otherwise.
-const EVERY: Duration = Duration::from_millis(50);
+/// The least time between two events, unless the client says otherwise: it is told of each epoch.
+const EVERY: Duration = Duration::ZERO;
 
 /// What a client is told.
 pub(super) struct Event {

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::app::App;
 use super::openapi::Failure;
+use crate::engine::NodeReport;
 use crate::plan::{NodeId, Op, Plan, explain, state};
 
 /// The dataflow.
@@ -44,18 +45,23 @@ struct GraphNode {
     cost: Option<String>,
     /// Whether its rows are only ever added.
     append_only: bool,
-    /// What it has done so far; null where that is not measured.
-    stats: Option<NodeStats>,
+    /// What it has done so far, on all workers.
+    stats: NodeStats,
 }
 
 /// What a node has done so far.
 #[derive(Serialize, ToSchema)]
 struct NodeStats {
+    /// Rows that it was given.
     records_in: u64,
+    /// Rows that it gave on.
     records_out: u64,
+    /// How long it has run, added up over workers.
     time_ms: f64,
+    /// How many updates, keys, ids and groups it holds.
     held_records: u64,
-    held_bytes: u64,
+    /// In how many batches its arrangements hold them.
+    held_batches: u64,
 }
 
 /// The dataflow that keeps the views.
@@ -68,15 +74,16 @@ struct NodeStats {
 )]
 pub(super) async fn graph(State(app): State<Arc<App>>) -> Json<Graph> {
     let plan = app.live.plan();
+    let reports = app.live.operators();
+    let nodes = reports.iter().map(|report| node(plan, report)).collect();
     Json(Graph {
         epoch: app.live.catalog().latest().epoch(),
-        nodes: (0..plan.nodes.len())
-            .map(|position| node(plan, NodeId(position)))
-            .collect(),
+        nodes,
     })
 }
 
-fn node(plan: &Plan, id: NodeId) -> GraphNode {
+fn node(plan: &Plan, report: &NodeReport) -> GraphNode {
+    let id = NodeId(report.node);
     let node = &plan.nodes[id.0];
     let kept = state(plan, id);
     let kind = kind(&node.op);
@@ -93,7 +100,13 @@ fn node(plan: &Plan, id: NodeId) -> GraphNode {
         state: kept.grows_with,
         cost: kept.cost,
         append_only: node.append_only,
-        stats: None,
+        stats: NodeStats {
+            records_in: report.records_in,
+            records_out: report.records_out,
+            time_ms: report.time_ns as f64 / 1e6,
+            held_records: report.held_records,
+            held_batches: report.held_batches,
+        },
     }
 }
 

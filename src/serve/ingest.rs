@@ -132,6 +132,7 @@ pub(super) async fn ingest(
             .await
             .map_err(failed)??
     };
+    check_header(&app, &table, &cut)?;
     let mut ingested = hand_over(&app, table, &cut, peer).await?;
     if let Some(epoch) = ingested.epoch.filter(|_| wait == Wait::Published) {
         let mut published = app.live.catalog().subscribe();
@@ -192,6 +193,32 @@ fn check_table(app: &App, table: &str) -> Result<(), Problem> {
     let names = script.tables.iter().map(|table| table.name.as_str());
     let near = near(table, names);
     Err(Problem::unknown("unknown_table", "table", table, near))
+}
+
+/// Finds CSV of something else: a header without any of the table's columns, whose records would all
+/// be rows of nulls.
+fn check_header(app: &App, table: &str, cut: &Cut) -> Result<(), Problem> {
+    let Some(header) = cut.header.as_ref().filter(|header| !header.is_empty()) else {
+        return Ok(());
+    };
+    let Some((_, found)) = app.live.plan().script.table(table) else {
+        return Ok(());
+    };
+    let paths = found.columns.iter().flat_map(|column| &column.paths);
+    let known: Vec<&String> = paths
+        .filter(|path| path.len() == 1)
+        .flatten()
+        .chain(found.columns.iter().map(|column| &column.name))
+        .collect();
+    if header.iter().any(|name| known.contains(&name)) {
+        return Ok(());
+    }
+    let names = found.columns.iter().map(|column| column.name.as_str());
+    let message = format!(
+        "the first line names none of the columns of table \"{table}\": {}",
+        names.collect::<Vec<_>>().join(", ")
+    );
+    Err(Problem::bad("bad_header", message))
 }
 
 /// What a client waits for.

@@ -12,10 +12,10 @@ use axum::response::IntoResponse;
 
 use super::app::App;
 use super::openapi::Failure;
-use super::status::{memory_bytes, uptime_s};
+use super::status::uptime_s;
 use super::traffic::Traffic;
 use crate::catalog::Snapshot;
-use crate::engine::{InputKind, InputReport, InputState, Report};
+use crate::engine::{InputKind, InputReport, InputState, NodeReport, Report, memory};
 
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -34,6 +34,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     of_process(&mut text, &report, &latest, &app);
     of_inputs(&mut text, &report.inputs);
     of_views(&mut text, &latest);
+    of_nodes(&mut text, &app.live.operators());
     of_requests(&mut text, &app.traffic);
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], text.0)
 }
@@ -92,7 +93,7 @@ fn of_process(text: &mut Exposition, report: &Report, latest: &Snapshot, app: &A
         "For how long the engine has been running.",
         uptime_s(report),
     );
-    if let Some(bytes) = memory_bytes() {
+    if let Some(bytes) = memory::resident_bytes() {
         text.one(
             "tillrace_memory_bytes",
             "gauge",
@@ -137,6 +138,40 @@ fn of_process(text: &mut Exposition, report: &Report, latest: &Snapshot, app: &A
         "gauge",
         "Clients that follow changes.",
         limit.saturating_sub(app.followers.available_permits()),
+    );
+}
+
+fn of_nodes(text: &mut Exposition, nodes: &[NodeReport]) {
+    let mut of_all = |name: &str, kind: &str, help: &str, value: &dyn Fn(&NodeReport) -> f64| {
+        text.metric(name, kind, help);
+        for node in nodes {
+            let label = format!("n{}", node.node);
+            text.sample(name, &[("node", label.as_str())], value(node));
+        }
+    };
+    of_all(
+        "tillrace_node_records_in_total",
+        "counter",
+        "Rows that a node of the dataflow was given.",
+        &|node| node.records_in as f64,
+    );
+    of_all(
+        "tillrace_node_records_out_total",
+        "counter",
+        "Rows that a node of the dataflow gave on.",
+        &|node| node.records_out as f64,
+    );
+    of_all(
+        "tillrace_node_seconds_total",
+        "counter",
+        "For how long a node of the dataflow has run, on all workers.",
+        &|node| node.time_ns as f64 / 1e9,
+    );
+    of_all(
+        "tillrace_node_held_records",
+        "gauge",
+        "Updates, keys, ids and groups that a node of the dataflow holds.",
+        &|node| node.held_records as f64,
     );
 }
 

@@ -15,7 +15,7 @@ use super::json::time_text;
 use super::openapi::Failure;
 use super::problem::Problem;
 use super::views::nanoseconds_text;
-use crate::engine::{InputKind, InputReport, InputState, Report, RunState};
+use crate::engine::{InputKind, InputReport, InputState, Report, RunState, memory};
 
 /// How often rates are looked at.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -176,7 +176,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
         uptime_s: uptime_s(&report),
         workers: report.workers,
         epochs_published: report.epochs,
-        memory_bytes: memory_bytes(),
+        memory_bytes: memory::resident_bytes(),
         frontier_age_ms: report.frontier_age_ms,
         inputs: inputs
             .map(|(place, input)| of_input(&app.rates, place, input))
@@ -225,16 +225,6 @@ pub(super) fn uptime_s(report: &Report) -> u64 {
     let now = since.map_or(0, |since| since.as_millis());
     let started = u128::try_from(report.started_ms).unwrap_or(0);
     u64::try_from(now.saturating_sub(started) / 1000).unwrap_or(u64::MAX)
-}
-
-/// Memory of this process in bytes, as Linux tells it
-/// (<https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html>).
-pub(super) fn memory_bytes() -> Option<u64> {
-    // The size of a page on the platforms that the file is on.
-    const PAGE_BYTES: u64 = 4096;
-    let sizes = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let resident: u64 = sizes.split_whitespace().nth(1)?.parse().ok()?;
-    Some(resident * PAGE_BYTES)
 }
 
 /// Whether the process answers at all.

@@ -11,6 +11,7 @@ use super::spec::{
     BodyFormat, DeadLetters, Destination, FileFormat, FileSpec, Headers, Mode, SinkSpec,
     WebhookSpec,
 };
+use crate::wiring::{parse_bytes, percent_decoded};
 
 /// What the names of options begin with that are headers.
 const HEADER: &str = "header.";
@@ -233,7 +234,7 @@ impl Options {
         let Some(value) = self.text(name) else {
             return Ok(None);
         };
-        let bytes = bytes(value).filter(|bytes| *bytes > 0);
+        let bytes = parse_bytes(value).filter(|bytes| *bytes > 0);
         let expected = "a number of bytes, such as 500000, 100MB or 64MiB";
         bytes
             .map(Some)
@@ -264,37 +265,4 @@ impl Options {
             expected,
         }
     }
-}
-
-/// A number of bytes: with KB, MB, GB (powers of 1000) or KiB, MiB, GiB behind it, or alone.
-fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit());
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-/// The text with `%XX` replaced by the byte that it stands for.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..2).filter(|_| byte == b'%');
-        let coded = digits
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        decoded.push(coded.unwrap_or(byte));
-        rest = if coded.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8(decoded).ok()
 }

@@ -6,8 +6,7 @@
 //! (`--input table=location?option=value`), so each is described and checked in one place.
 
 mod read;
-
-pub use read::parse_bytes;
+mod value;
 
 use std::fs;
 use std::io;
@@ -17,6 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::script::{Faults, Origin, Sources};
+
+pub use value::{parse_bytes, percent_decoded};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "tillrace.toml";

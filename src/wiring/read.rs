@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::{EngineKnobs, ServerKnobs, Wire, Wiring};
+use super::{EngineKnobs, ServerKnobs, Wire, Wiring, parse_bytes};
 use crate::script::{Fault, Origin, near};
 
 const TOP: [&str; 5] = ["scripts", "input", "sink", "engine", "server"];
@@ -354,25 +354,4 @@ fn percent_encoded(text: &str) -> String {
     text.replace('%', "%25")
         .replace('&', "%26")
         .replace('?', "%3F")
-}
-
-/// Reads an amount of memory: a number, perhaps with KB, MB, GB (powers of 1000) or KiB, MiB, GiB.
-pub fn parse_bytes(text: &str) -> Option<u64> {
-    let text = text.trim().replace('_', "");
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    let factor: u64 = match unit.trim() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(factor)
 }

@@ -121,3 +121,28 @@ fn a_packed_file_that_breaks_off_is_told_of() {
     shop.run(&[&arguments[..], &["--strict"]].concat())
         .status(1);
 }
+
+#[test]
+fn a_line_of_ten_megabytes_is_a_line() {
+    let shop = Shop::new();
+    let first = ORDERS.lines().next().expect("there are orders");
+    let long = "x".repeat(10_000_000);
+    let lines = format!(
+        "{first}\n{{\"id\": 5, \"category\": \"{long}\"}}\n{{\"id\": 6, \"note\": \"{long}\"}}\n{first}\n"
+    );
+    shop.write("long.jsonl", lines);
+    let arguments = [
+        "replay",
+        "shop.sql",
+        "-i",
+        "orders=long.jsonl",
+        "--view",
+        "sales",
+        "--format",
+        "csv",
+        "--strict",
+    ];
+    let run = shop.run(&arguments).status(0).says(&["4 events"]);
+    assert!(run.out().contains("\ntoys,2,3.00,"));
+    assert!(run.out().contains(&format!("\n{long},1,")));
+}

@@ -211,6 +211,24 @@ const SCALARS: &[&str] = &[
     "1e3",
     "1.25E-1",
     "99999999999999999999",
+    "1234567",
+    "12345678",
+    "-1234567.8",
+    "1234567.1234567",
+    "12345678.12345678",
+    "0.0000000",
+    "0e0",
+    "-0.0E+00",
+    "7e",
+    "7.5e+",
+    "1E400",
+    "-",
+    "+1",
+    ".5",
+    "0x1F",
+    "1_000",
+    "NaN",
+    "Infinity",
     "\"\"",
     "\"x\"",
     "\"long enough for several words\"",
@@ -220,9 +238,28 @@ const SCALARS: &[&str] = &[
     "\"\\ud83d\\ude00\"",
     "\"\\ud83d\"",
     "\"\\u00zz\"",
+    "\"\\ud83d\\ud83d\"",
+    "\"\\ude00\"",
+    "\"\\u0000\"",
+    "\"\\/\\b\\f\\r\\t\\\\\"",
+    "\"\\\"",
+    "\"\\x41\"",
+    "\"\u{7f}\u{2028}\u{10ffff}\"",
+    "\"tab\there\"",
+    "'x'",
+    "[1,,2]",
+    "[1 2]",
+    "{\"c\":}",
+    "{\"c\" 1}",
+    "{c:1}",
+    "{\"c\":1,}",
     "01",
     "1.",
     "nul",
+];
+
+const ENDS: &[&str] = &[
+    "\\n", "\\\"", "\\\\", "\\u00e9", "\\", "\"", "\u{1f}", "\t", "\u{80}",
 ];
 
 fn value() -> impl Strategy<Value = String> {
@@ -230,6 +267,10 @@ fn value() -> impl Strategy<Value = String> {
         prop::sample::select(SCALARS).prop_map(str::to_owned),
         any::<i32>().prop_map(|number| number.to_string()),
         "[a-z]{0,20}".prop_map(|text| format!("\"{text}\"")),
+        // What ends a string, at any place of the words in which it is looked for.
+        ("[a-zé]{0,20}", prop::sample::select(ENDS), "[a-z😀]{0,9}")
+            .prop_map(|(before, end, after)| format!("\"{before}{end}{after}\"")),
+        "-?[0-9]{0,20}[.]?[0-9]{0,10}([eE][+-]?[0-9]{0,3})?",
     ];
     scalar.prop_recursive(3, 12, 4, |inner| {
         let items = prop::collection::vec(inner.clone(), 0..4);

@@ -2,6 +2,7 @@
 
 mod coercion;
 mod csv;
+mod exact;
 mod json;
 mod parquet;
 mod source;

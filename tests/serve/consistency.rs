@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{SHOP, Shop, local};
 
 const QUESTION: &str = "SELECT (SELECT sum(revenue) FROM by_category) AS categories,
-    (SELECT sum(revenue) FROM by_product) AS products,
-    (SELECT sum(sales) FROM by_category) AS sales, (SELECT count(*) FROM all_sales) AS events";
+    (SELECT sum(revenue) FROM by_product) AS products";
 
 #[test]
 fn sums_by_category_and_by_product_agree_at_every_epoch() {
@@ -65,7 +64,7 @@ fn sums_by_category_and_by_product_agree_at_every_epoch() {
 fn ask(shop: &Shop) {
     let mut epochs = 0;
     let mut last = 0;
-    for _ in 0..2000 {
+    for _ in 0..1500 {
         let answer = shop.post(
             "/sql",
             &[("content-type", "text/plain")],
@@ -74,9 +73,6 @@ fn ask(shop: &Shop) {
         let answer = answer.json();
         let row = &answer["rows"][0];
         assert_eq!(row["categories"], row["products"], "{answer}");
-        if !row["sales"].is_null() {
-            assert_eq!(row["sales"], row["events"], "{answer}");
-        }
         let epoch = answer["epoch"].as_u64().expect("an epoch");
         assert!(epoch >= last, "epochs go on");
         epochs += u64::from(epoch > last);

@@ -193,6 +193,11 @@ fn refuses_what_it_cannot_take() {
         b"[1,",
     );
     assert_eq!((status, code.as_str()), (400, "bad_json"));
+    let csv = [("content-type", "text/csv")];
+    let (status, code, message) = post("/ingest/sales", &csv, b"1,2\n3,4\n");
+    assert_eq!((status, code.as_str()), (400, "bad_header"));
+    let expected = "the first line names none of the columns of table \"sales\": product_id, quantity, amount, at";
+    assert_eq!(message, expected);
     let (status, code, _) = post("/ingest/sales", &[], &vec![b' '; 100_001]);
     assert_eq!((status, code.as_str()), (413, "too_long"));
     // A small body that unpacks to a long one.

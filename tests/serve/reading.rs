@@ -166,6 +166,38 @@ fn answers_by_an_index_as_it_does_without() {
     );
 }
 
+/// Many rows at once, new ones between those that change: the index must follow each of them.
+#[test]
+fn keeps_an_index_up_through_epochs_of_many_changes() {
+    const PRODUCTS: usize = 700;
+    let shop = Shop::open();
+    let push = |table: &str, lines: Vec<String>| {
+        let told = shop.push(table, &format!("[{}]", lines.join(",")));
+        assert_eq!(told["accepted"], lines.len());
+    };
+    let filed = |p| format!(r#"{{"product_id":"p{p}","category":"toys","price":"1.00"}}"#);
+    push("products", (0..PRODUCTS).map(filed).collect());
+    let sale = |p, day| {
+        format!(
+            r#"{{"product_id":"p{p}","quantity":1,"amount":"1.00","at":"2024-05-{day:02}T00:00:00Z"}}"#
+        )
+    };
+    push(
+        "sales",
+        (0..PRODUCTS).step_by(3).map(|p| sale(p, 1)).collect(),
+    );
+    shop.json("/views/by_product?product_id=p0");
+    for round in 2..=4 {
+        push("sales", (0..PRODUCTS).map(|p| sale(p, round)).collect());
+        for p in 0..PRODUCTS {
+            let found = shop.json(&format!("/views/by_product?product_id=p{p}"));
+            let units = round - 1 + usize::from(p % 3 == 0);
+            assert_eq!(found["total"], 1, "p{p} in round {round}: {found}");
+            assert_eq!(found["rows"][0]["units"], units, "p{p} in round {round}");
+        }
+    }
+}
+
 #[test]
 fn says_what_is_wrong_with_a_filter() {
     let shop = sold();

@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Error;
 use super::inputs;
+use crate::engine::chain;
 use crate::wiring::parse_bytes;
 pub(super) use session::Session;
 pub(super) use settings::Settings;
@@ -174,7 +175,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         match Settings::gather(arguments) {
             Ok(settings) => session.rewire(&settings),
             Err(error) => {
-                let error = super::error::chain(&error);
+                let error = chain(&error);
                 tracing::error!(file = %file.display(), %error, "the wiring stays as it was");
             }
         }

@@ -6,10 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::settings::Settings;
-use crate::cli::error::chain;
 use crate::cli::program::is_own;
 use crate::cli::{Error, counted};
-use crate::engine::{InputKind, Live, Report, RunState, Wiring};
+use crate::engine::{InputKind, Live, Report, RunState, Wiring, chain};
 use crate::serve::Server;
 use crate::sink::{RunningSink, Sink, SinkError};
 use crate::source::live::{self, LiveInput, LiveOptions};
@@ -128,8 +127,8 @@ impl Session {
             };
             eprintln!("  {kind:<8} {}={}", input.table, input.location);
         }
-        for (sink, _) in &self.sinks {
-            eprintln!("  sink     {sink}");
+        for (_, sink) in &self.sinks {
+            eprintln!("  sink     {}", sink.name());
         }
         let pages = self.pages();
         if pages.is_empty() {
@@ -176,8 +175,7 @@ impl Session {
         let running = std::mem::take(&mut self.sinks);
         let (kept, gone): (Vec<_>, Vec<_>) = running.into_iter().partition(|(text, _)| stays(text));
         self.sinks = kept;
-        gone.into_iter()
-            .for_each(|(text, sink)| end_sink(&text, sink));
+        gone.into_iter().for_each(|(_, sink)| end_sink(sink));
         for (text, spec) in &settings.sinks {
             if self.sinks.iter().any(|(running, _)| running == text) {
                 continue;
@@ -186,7 +184,7 @@ impl Session {
             match opened.and_then(|sink| sink.start(Arc::clone(self.live.catalog()))) {
                 Ok(running) => self.sinks.push((text.clone(), running)),
                 Err(error) => {
-                    tracing::error!(sink = %text, error = %chain(&error), "a sink does not start");
+                    tracing::error!(sink = %spec.name(), error = %chain(&error), "a sink does not start");
                 }
             }
         }
@@ -222,9 +220,8 @@ impl Session {
         }
         self.live.stop()?;
         let sinks = std::mem::take(&mut self.sinks);
-        sinks
-            .into_iter()
-            .for_each(|(text, sink)| end_sink(&text, sink));
+        sinks.iter().for_each(|(_, sink)| sink.ask_to_stop());
+        sinks.into_iter().for_each(|(_, sink)| end_sink(sink));
         Ok(())
     }
 
@@ -247,9 +244,10 @@ impl Session {
 }
 
 /// Ends a sink; it hands out first what is left.
-fn end_sink(text: &str, sink: RunningSink) {
+fn end_sink(sink: RunningSink) {
+    let name = sink.name().to_owned();
     if let Err(error) = sink.stop() {
-        tracing::error!(sink = %text, error = %chain(&error), "a sink has not handed out all");
+        tracing::error!(sink = %name, error = %chain(&error), "a sink has not handed out all");
     }
 }
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Arguments, DEFAULT_LISTEN, EngineArguments, ServerArguments};
-use crate::cli::error::chain;
 use crate::cli::program::{self, DEFAULT_SCRIPTS};
 use crate::cli::{Error, inputs, replay};
-use crate::engine::{Config, LiveConfig, Ticks};
+use crate::engine::{Config, LiveConfig, Ticks, chain};
 use crate::plan::Plan;
 use crate::script::{self, Fault, Faults, Origin, Sources};
 use crate::serve::{ServeConfig, TlsFiles, Token};

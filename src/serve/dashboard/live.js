@@ -81,7 +81,7 @@ class Followed extends Feed {
   }
 
   connectSocket() {
-    const url = address(viewPath(this.name, "/changes"), {}, true);
+    const url = address(viewPath(this.name, "/changes"), { every_ms: TELL_EVERY_MS }, true);
     url.protocol = url.protocol.replace("http", "ws");
     const socket = new WebSocket(url);
     let opened = false;
@@ -102,7 +102,7 @@ class Followed extends Feed {
 
   connectEvents() {
     eventSources += 1;
-    const source = new EventSource(address(viewPath(this.name, "/changes"), {}, true));
+    const source = new EventSource(address(viewPath(this.name, "/changes"), { every_ms: TELL_EVERY_MS }, true));
     const done = () => {
       eventSources -= 1;
       source.close();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::scheme::HEADER;
 use crate::source::{InputSpec, SourceError};
+use crate::wiring::{parse_bytes, percent_decoded};
 
 /// The longest record, if nothing else is said, in bytes.
 const MAX_LINE_BYTES: usize = 16 << 20;
@@ -39,7 +40,8 @@ impl<'a> Options<'a> {
         let Some(value) = self.text("max_line") else {
             return Ok(MAX_LINE_BYTES);
         };
-        let bytes = bytes(value).filter(|bytes| LINE_BYTES.contains(bytes));
+        let bytes = parse_bytes(value).and_then(|bytes| usize::try_from(bytes).ok());
+        let bytes = bytes.filter(|bytes| LINE_BYTES.contains(bytes));
         bytes.ok_or_else(|| {
             self.bad(
                 "max_line",
@@ -105,31 +107,4 @@ impl<'a> Options<'a> {
     fn decode(&self, option: &str, value: &str) -> Result<String, SourceError> {
         percent_decoded(value).ok_or_else(|| self.bad(option, "...", "UTF-8 text, where %26 is &"))
     }
-}
-
-/// A number of bytes, with `K`, `M` or `G` behind it.
-fn bytes(text: &str) -> Option<usize> {
-    let text = text.trim_end_matches(['B', 'b', 'i']);
-    let (digits, shift) = match text.as_bytes().last()?.to_ascii_uppercase() {
-        b'K' => (&text[..text.len() - 1], 10),
-        b'M' => (&text[..text.len() - 1], 20),
-        b'G' => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    digits.parse::<usize>().ok()?.checked_mul(1 << shift)
-}
-
-/// The text with `%XX` replaced by the byte that it stands for.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..2).filter(|_| byte == b'%');
-        let coded = digits
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        decoded.push(coded.unwrap_or(byte));
-        rest = if coded.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8(decoded).ok()
 }

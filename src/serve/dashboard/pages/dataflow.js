@@ -4,7 +4,7 @@
 import { get } from "../api.js";
 import { movable } from "../canvas.js";
 import { h, put, say, svg } from "../dom.js";
-import { bytes, exact, short, span } from "../format.js";
+import { exact, short, span } from "../format.js";
 import { folded, leadingTo, related } from "../graph.js";
 
 const EVERY_MS = 2000;
@@ -238,7 +238,7 @@ export function dataflow(host, _, query) {
           rate !== undefined && fact("In a second", short(Math.round(rate * 10) / 10)),
           fact("Time", span(stats.time_ms)),
           fact("Kept", `${exact(stats.held_records ?? 0)} rows`),
-          fact("Memory", bytes(stats.held_bytes ?? 0)),
+          fact("In batches", exact(stats.held_batches ?? 0)),
         ),
       node.state &&
         h(
@@ -289,7 +289,6 @@ export function dataflow(host, _, query) {
               h("th.num", "Records in"),
               h("th.num", "In a second"),
               h("th.num", "Rows kept"),
-              h("th.num", "Memory"),
             ),
           ),
           h(
@@ -304,7 +303,6 @@ export function dataflow(host, _, query) {
                 h("td.num", exact(node.stats.records_in)),
                 h("td.num", state.rates.has(node.id) ? short(Math.round(state.rates.get(node.id))) : ""),
                 h("td.num", exact(node.stats.held_records ?? 0)),
-                h("td.num", bytes(node.stats.held_bytes ?? 0)),
               ),
             ),
           ),
