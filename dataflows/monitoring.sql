@@ -85,7 +85,7 @@ WHERE p.removed IS NOT TRUE
 GROUP BY date_trunc('hour', t.at), coalesce(t.location, 'unstated'), coalesce(t.currency, s.currency);
 COMMENT ON VIEW payments_by_hour IS 'Payments by hour (UTC), location and currency.';
 
-CREATE MATERIALIZED VIEW ratings_by_day WITH (chart = 'line', x = 'day', y = 'csat', title = 'Customer satisfaction') AS
+CREATE MATERIALIZED VIEW ratings_by_day WITH (chart = 'line', x = 'day_utc', y = 'csat', title = 'Customer satisfaction') AS
 SELECT
     CAST(r.at AS DATE) AS day_utc,
     count(*) AS ratings,
