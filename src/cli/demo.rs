@@ -59,7 +59,7 @@ pub struct Arguments {
     seed: u64,
 
     /// How much of the shop's past is there at the start, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     history: u64,
 
     /// Opens no browser
