@@ -21,7 +21,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use timely::{CommunicationConfig, WorkerConfig};
@@ -59,12 +58,10 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = since.unwrap_or(Duration::ZERO).as_nanos();
         Config {
             workers: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             as_of: None,
-            read_time: i64::try_from(now).unwrap_or(i64::MAX),
+            read_time: clock::now_ns(),
             epoch_blocks: DEFAULT_EPOCH_BLOCKS,
         }
     }

@@ -151,7 +151,7 @@ impl Session {
         if history != self.history {
             tracing::warn!("other files of history are read at the next start");
         }
-        if script_texts(settings) != *self.live.plan().script.sources {
+        if settings.plan.script.sources != self.live.plan().script.sources {
             tracing::warn!("other scripts are taken over at the next start");
         }
         let running = std::mem::take(&mut self.inputs).into_iter();
@@ -285,8 +285,4 @@ fn open(
         history: blocks,
         live,
     })
-}
-
-fn script_texts(settings: &Settings) -> crate::script::Sources {
-    (*settings.plan.script.sources).clone()
 }
