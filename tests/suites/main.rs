@@ -1,0 +1,9 @@
+//! Suites that others wrote, run against this engine.
+//!
+//! - `tpch`: the 22 queries of TPC-H as materialised views, with refreshes.
+//! - `nexmark`: the queries of NEXMark as materialised views, with bids taken back.
+
+mod events;
+mod nexmark;
+mod support;
+mod tpch;
