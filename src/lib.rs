@@ -14,6 +14,7 @@ pub mod render;
 pub mod row;
 pub mod script;
 pub mod serve;
+pub mod session;
 pub mod sink;
 pub mod source;
 pub mod wiring;

@@ -41,6 +41,11 @@ impl Cursor {
         self.epoch
     }
 
+    /// The view's place among all views.
+    pub fn place(&self) -> usize {
+        self.view
+    }
+
     /// The view in a snapshot.
     pub fn view<'a>(&self, snapshot: &'a Snapshot) -> ViewAt<'a> {
         ViewAt {

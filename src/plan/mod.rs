@@ -37,7 +37,7 @@ mod tidy;
 mod unnest;
 
 pub use program::plan;
-pub use session::{batch_context, define_views};
+pub use session::{batch_context, define_views, query_plan};
 pub use state::{Class, State, class, state};
 
 impl Plan {

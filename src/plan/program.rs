@@ -135,7 +135,7 @@ fn read_view(
     trial: &mut Building,
 ) -> Result<Sound, Vec<Fault>> {
     let of_view = |error: DataFusionError| Trouble::from(error).faults(&view);
-    let written = session::logical(&context.state(), &view).map_err(of_view)?;
+    let written = session::query_plan(&context.state(), &view).map_err(of_view)?;
     check_names(&view, &written)?;
     subquery::check(&view, &written, &trial.graph, &trial.sources)
         .map_err(|trouble| trouble.faults(&view))?;
@@ -207,7 +207,7 @@ fn arrange(script: &Arc<Script>, views: &[Sound]) -> Result<Plan, DataFusionErro
     let roles = roles(views);
     let mut written = Vec::with_capacity(views.len());
     for (Sound { view, .. }, role) in views.iter().zip(&roles) {
-        let query = session::logical(&context.state(), view)?;
+        let query = session::query_plan(&context.state(), view)?;
         match role {
             Role::Kept | Role::Shared => {
                 declare(&context, view, &optimize(&context, query.clone())?)?;

@@ -50,7 +50,7 @@ pub fn batch_context() -> Result<SessionContext, DataFusionError> {
 /// If a query cannot be planned, for instance since it reads a table that is not registered.
 pub fn define_views(context: &SessionContext, script: &Script) -> Result<(), DataFusionError> {
     for view in &script.views {
-        let plan = logical(&context.state(), view)?;
+        let plan = query_plan(&context.state(), view)?;
         let name = TableReference::bare(view.name.as_str());
         context.register_table(name, Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))?;
     }
@@ -58,7 +58,10 @@ pub fn define_views(context: &SessionContext, script: &Script) -> Result<(), Dat
 }
 
 /// A view's query as DataFusion reads it, with the view's own names for its columns.
-pub(super) fn logical(state: &SessionState, view: &View) -> Result<LogicalPlan, DataFusionError> {
+///
+/// # Errors
+/// If the query cannot be planned, for instance since it reads what is not registered.
+pub fn query_plan(state: &SessionState, view: &View) -> Result<LogicalPlan, DataFusionError> {
     let query = Box::new(ast::Statement::Query(view.query.clone()));
     let plan = block_on(state.statement_to_plan(Statement::Statement(query)))?;
     rename(plan, &view.column_names)

@@ -17,11 +17,11 @@ use tower_http::cors::CorsLayer;
 
 use super::config::{ServeConfig, ServeError};
 use super::problem::Problem;
-use super::sessions::Sessions;
 use super::status::{Rates, Readiness};
 use super::traffic::Traffic;
 use super::{assets, changes, graph, guard, ingest, metrics, openapi, sql, status, views};
 use crate::engine::Live;
+use crate::session::{SessionLimits, Sessions};
 
 /// What all requests share.
 pub(super) struct App {
@@ -30,7 +30,7 @@ pub(super) struct App {
     pub(super) traffic: Traffic,
     pub(super) rates: Rates,
     pub(super) readiness: Readiness,
-    pub(super) sessions: Sessions,
+    pub(super) sessions: Arc<Sessions>,
     /// Whoever follows changes holds one.
     pub(super) followers: Arc<Semaphore>,
     origins: Vec<HeaderValue>,
@@ -50,8 +50,12 @@ impl App {
         };
         let origins = config.allowed_origins.iter().map(origin);
         let origins = origins.collect::<Result<_, _>>()?;
-        let sessions = Sessions::new(&config.limits)
-            .map_err(|error| ServeError::Start(error.strip_backtrace()))?;
+        let limits = SessionLimits {
+            queries: config.limits.queries,
+            query_bytes: config.limits.query_bytes,
+        };
+        let sessions = Sessions::new(Arc::clone(&live), limits)
+            .map_err(|error| ServeError::Start(error.to_string()))?;
         Ok(Arc::new(App {
             followers: Arc::new(Semaphore::new(config.limits.followers)),
             config,
@@ -59,7 +63,7 @@ impl App {
             traffic: Traffic::default(),
             rates: Rates::default(),
             readiness: Readiness::default(),
-            sessions,
+            sessions: Arc::new(sessions),
             origins,
             closing: watch::Sender::new(false),
         }))

@@ -25,7 +25,6 @@ mod metrics;
 mod openapi;
 mod problem;
 mod question;
-mod sessions;
 mod sql;
 mod status;
 mod traffic;

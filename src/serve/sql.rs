@@ -7,8 +7,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use datafusion::common::DataFusionError;
-use datafusion::sql::sqlparser::parser::ParserError;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use utoipa::ToSchema;
@@ -19,10 +17,9 @@ use super::json::{self, Rows};
 use super::openapi::{Failure, SqlAnswer};
 use super::problem::Problem;
 use super::question::MOST_ROWS;
-use super::sessions::Unanswered;
 use super::views::unknown_view;
-use crate::catalog::Snapshot;
 use crate::decode::sql_type;
+use crate::session::{Code, Outcome, Session, SessionError};
 
 /// The longest query, in bytes.
 const MOST_SQL_BYTES: usize = 256 << 10;
@@ -68,17 +65,15 @@ pub(super) async fn sql(
     };
     let worker = Arc::clone(&app);
     let runtime = Handle::current();
-    let turn = tokio::time::timeout(limit, app.sessions.turns.acquire());
-    let _turn = turn.await.map_err(|_| slow())?;
+    let mut session = app.sessions.open(false);
+    let turn = tokio::time::timeout(limit, session.take_turn());
+    turn.await.map_err(|_| slow())?;
     // Beside the threads that serve: a query computes without pause.
     let running = tokio::task::spawn_blocking(move || {
         runtime.block_on(async {
-            let snapshot = worker.live.catalog().latest();
-            let answer = worker.sessions.answer(&text, &snapshot);
-            let rows = tokio::time::timeout(limit, answer).await;
-            let rows = rows.map_err(|_| slow())?;
-            let rows = rows.map_err(|unanswered| explained(&worker, &snapshot, unanswered))?;
-            Ok(written(&snapshot, &rows))
+            let answer = tokio::time::timeout(limit, answer(&mut session, &text)).await;
+            let answer = answer.map_err(|_| slow())?;
+            answer.map_err(|error| explained(&worker, &text, &error))
         })
     });
     let failed = |error| Problem::internal("the query could not be answered", &error);
@@ -117,7 +112,18 @@ async fn text_of(app: &App, headers: &HeaderMap, request: Body) -> Result<String
     }
 }
 
-fn written(snapshot: &Snapshot, rows: &RecordBatch) -> Vec<u8> {
+/// Executes a statement that has rows, and writes them.
+async fn answer(session: &mut Session, sql: &str) -> Result<Vec<u8>, SessionError> {
+    let Outcome::Rows(rows) = session.execute(sql, &[]).await? else {
+        let message = "only one SELECT can be asked; nothing can be changed here";
+        return Err(SessionError::new(Code::Unsupported, message));
+    };
+    let (epoch, closed_at_ms) = (rows.epoch(), rows.closed_at_ms());
+    let rows = rows.collect(MOST_ROWS).await?;
+    Ok(written(epoch, closed_at_ms, &rows))
+}
+
+fn written(epoch: u64, closed_at_ms: i64, rows: &RecordBatch) -> Vec<u8> {
     let fields = rows.schema_ref().fields().iter();
     let columns: Vec<AnswerColumn> = fields
         .map(|field| AnswerColumn {
@@ -127,9 +133,9 @@ fn written(snapshot: &Snapshot, rows: &RecordBatch) -> Vec<u8> {
         .collect();
     let mut out = Vec::with_capacity(256 + rows.num_rows() * 64);
     out.extend_from_slice(b"{\"epoch\":");
-    json::push(&mut out, &snapshot.epoch());
+    json::push(&mut out, &epoch);
     out.extend_from_slice(b",\"closed_at\":");
-    json::push(&mut out, &json::time_text(snapshot.closed_at_ms()));
+    json::push(&mut out, &json::time_text(closed_at_ms));
     out.extend_from_slice(b",\"columns\":");
     json::push(&mut out, &columns);
     out.extend_from_slice(b",\"rows\":");
@@ -138,77 +144,29 @@ fn written(snapshot: &Snapshot, rows: &RecordBatch) -> Vec<u8> {
     out
 }
 
-fn explained(app: &App, snapshot: &Snapshot, unanswered: Unanswered) -> Problem {
-    match unanswered {
-        Unanswered::NoQuery => Problem::bad(
-            "not_a_query",
-            "only one SELECT can be asked; nothing can be changed here",
-        ),
-        Unanswered::UnknownView(name) => {
-            unknown_view(app, snapshot, &name).status(StatusCode::BAD_REQUEST)
+fn explained(app: &App, sql: &str, error: &SessionError) -> Problem {
+    let message = error.message();
+    let problem = match (error.code(), error.name()) {
+        (Code::UndefinedTable | Code::NotHeld, Some(name)) => {
+            let snapshot = app.live.catalog().latest();
+            unknown_view(app, &snapshot, name).status(StatusCode::BAD_REQUEST)
         }
-        Unanswered::TooManyRows => {
-            let message = format!("the answer has more than {MOST_ROWS} rows; add a LIMIT");
-            Problem::bad("too_many_rows", message)
+        (Code::OutOfMemory, _) => return Problem::busy("query_too_large", message, 5),
+        (Code::Internal, _) => {
+            return Problem::internal("the query could not be answered", &message);
         }
-        Unanswered::Failed(error) => of_datafusion(&error),
-    }
-}
-
-fn of_datafusion(error: &DataFusionError) -> Problem {
-    match error.find_root() {
-        DataFusionError::ResourcesExhausted(_) => {
-            let message = "the query needs more memory than there is for queries";
-            return Problem::busy("query_too_large", message, 5);
-        }
-        DataFusionError::Internal(cause) => {
-            return Problem::internal("the query could not be answered", cause);
-        }
-        _ => {}
-    }
-    let message = plain(error.find_root());
-    let (message, place) = split_place(&message);
-    let known = error.diagnostic().and_then(|told| told.span);
-    let place = known
-        .map(|span| (span.start.line, span.start.column))
-        .or(place);
-    let problem = Problem::bad("bad_sql", message);
-    match place {
-        Some((line, column)) => problem.with("line", line).with("column", column),
-        None => problem,
-    }
-}
-
-/// What an error says, without the names of the parts of DataFusion that say it.
-fn plain(error: &DataFusionError) -> String {
-    match error {
-        DataFusionError::SQL(error, _) => match error.as_ref() {
-            ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
-                message.clone()
-            }
-            other => other.to_string(),
-        },
-        DataFusionError::Plan(message)
-        | DataFusionError::Execution(message)
-        | DataFusionError::NotImplemented(message) => message.clone(),
-        DataFusionError::SchemaError(error, _) => error.to_string(),
-        DataFusionError::ArrowError(error, _) => error.to_string(),
-        other => other.strip_backtrace(),
-    }
-}
-
-/// Takes the place off the end of what the parser says: `... at Line: 1, Column: 8`.
-fn split_place(message: &str) -> (&str, Option<(u64, u64)>) {
-    let trimmed = message.trim_end_matches(['"', ')', '.', ' ']);
-    let found = trimmed.rsplit_once(" at Line: ");
-    let Some((before, place)) = found else {
-        return (message, None);
+        (Code::TooManyRows, _) => Problem::bad("too_many_rows", message),
+        (Code::Unsupported, _) => Problem::bad("not_a_query", message),
+        _ => Problem::bad("bad_sql", message),
     };
-    let place = place
-        .split_once(", Column: ")
-        .and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
-    match place {
-        Some(place) => (before, Some(place)),
-        None => (message, None),
+    match error.position() {
+        Some(position) => {
+            let before = sql.chars().take(position.saturating_sub(1));
+            let before: String = before.collect();
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            problem.with("line", line).with("column", column)
+        }
+        None => problem,
     }
 }
