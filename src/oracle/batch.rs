@@ -12,13 +12,15 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
-use datafusion::optimizer::Optimizer;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 
+use super::window;
 use crate::script::{Script, View};
 
 /// The rules of the batch engine's optimiser without which some queries cannot run at all, or only
@@ -63,6 +65,19 @@ fn context() -> Result<SessionContext, DataFusionError> {
     Ok(SessionContext::new_with_state(state))
 }
 
+/// The same session with a rule more: rows that a window's ORDER BY leaves equal are ordered by the
+/// columns that the query uses, so the others have to go first. All rows are in one partition, so
+/// that the order in which they are sorted stays.
+fn narrowing(state: SessionState) -> SessionState {
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = state.optimizers().to_vec();
+    rules.push(Arc::new(OptimizeProjections::new()));
+    let config = state.config().clone().with_target_partitions(1);
+    SessionStateBuilder::new_from_existing(state)
+        .with_optimizer_rules(rules)
+        .with_config(config)
+        .build()
+}
+
 async fn compute(
     script: &Script,
     tables: &[RecordBatch],
@@ -98,7 +113,11 @@ fn register(
 
 async fn query(context: &SessionContext, view: &View) -> Result<RecordBatch, DataFusionError> {
     let statement = Statement::Statement(Box::new(ast::Statement::Query(view.query.clone())));
-    let plan = context.state().statement_to_plan(statement).await?;
+    let mut plan = context.state().statement_to_plan(statement).await?;
+    if window::has_window(&plan)? {
+        let state = narrowing(context.state());
+        plan = window::computed(&state, state.optimize(&plan)?).await?;
+    }
     let frame = context.execute_logical_plan(plan).await?;
     let tasks = Arc::new(frame.task_ctx());
     // Only the physical plan tells the types: types are made to agree after the query is planned.

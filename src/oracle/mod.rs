@@ -18,6 +18,7 @@ mod compare;
 mod contents;
 mod read;
 mod verify;
+mod window;
 
 pub use batch::{Answer, answers};
 pub use compare::{Difference, compare, floats_close, show_row};

@@ -10,14 +10,11 @@ use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Function, GroupByExpr, LimitClause, Query, Select, SetExpr, Spanned,
-    TableFactor, Visit, Visitor, WindowType, visit_expressions,
+    TableFactor, Visit, Visitor, visit_expressions,
 };
 
 use super::refuse::fault;
 use crate::script::{Fault, View};
-
-/// The window function that has a node.
-pub(super) const ROW_NUMBER: &str = "row_number";
 
 /// Everything in a view's text that is not kept up to date yet.
 pub(super) fn check(state: &SessionState, view: &View) -> Vec<Fault> {
@@ -46,19 +43,6 @@ impl Checker<'_> {
     fn check_function(&mut self, function: &Function) {
         let name = function.name.to_string().to_lowercase();
         if function.over.is_some() {
-            if name != ROW_NUMBER {
-                let message = format!("window function {name}() is not kept up to date yet");
-                let help = "use row_number(), or an aggregate in a sub-query that is joined";
-                self.refuse(&function.name, message, help);
-            }
-            if let Some(WindowType::WindowSpec(window)) = &function.over
-                && name == ROW_NUMBER
-                && window.order_by.is_empty()
-                && window.window_name.is_none()
-            {
-                let message = "row_number() without ORDER BY numbers rows at will".to_owned();
-                self.refuse(&function.name, message, "add ORDER BY within OVER (...)");
-            }
             return;
         }
         let Some(known) = self.state.scalar_functions().get(&name) else {

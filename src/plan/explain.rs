@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::state::state;
 use super::text::{aggregate, expression, expressions, order};
-use super::{Node, NodeId, Op, Output, Plan, Relation, Step};
+use super::{Node, NodeId, Op, Output, Plan, RankLimit, Relation, Step};
 
 /// The plan of some views, or of all if none is named: a line for each node, under it the state
 /// that it keeps, and for each view its node and columns.
@@ -217,6 +217,7 @@ pub fn describe(plan: &Plan, op: &Op) -> String {
             format!("join n{}, n{}{}", left.0, right.0, condition(op))
         }
         Op::TopK { .. } => top(op),
+        Op::Window { .. } => window(op),
         Op::Union { inputs } => {
             let inputs: Vec<_> = inputs.iter().map(|input| format!("n{}", input.0)).collect();
             format!("union {}", inputs.join(", "))
@@ -284,6 +285,38 @@ fn top(op: &Op) -> String {
     if *number {
         text.push_str(", numbered");
     }
+    text
+}
+
+fn window(op: &Op) -> String {
+    let Op::Window {
+        input,
+        partition,
+        order: keys,
+        functions,
+        limit,
+    } = op
+    else {
+        return String::new();
+    };
+    let mut text = format!("window n{}", input.0);
+    if !partition.is_empty() {
+        push(&mut text, format_args!(" by {}", expressions(partition)));
+    }
+    if !keys.is_empty() {
+        push(&mut text, format_args!(" in order of {}", order(keys)));
+    }
+    match limit {
+        Some(RankLimit::Rank(highest)) => {
+            push(&mut text, format_args!(" up to rank {highest}"));
+        }
+        Some(RankLimit::DenseRank(highest)) => {
+            push(&mut text, format_args!(" up to dense rank {highest}"));
+        }
+        None => {}
+    }
+    let names: Vec<_> = functions.iter().map(|call| call.name.as_str()).collect();
+    push(&mut text, format_args!(": {}", names.join(", ")));
     text
 }
 

@@ -20,7 +20,7 @@ use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 
 use super::nameless::nameless;
-use super::{Aggregate, Input, Node, NodeId, Op, SortKey, Step};
+use super::{Aggregate, Input, Node, NodeId, Op, SortKey, Step, window};
 
 /// The column that [`Op::TopK`] appends.
 pub(super) const NUMBER: &str = "row_number";
@@ -293,6 +293,12 @@ impl Graph {
                 fields.push(Arc::new(Field::new(NUMBER, DataType::UInt64, false)));
                 Arc::new(Schema::new(fields))
             }
+            Op::Window {
+                input,
+                order,
+                functions,
+                ..
+            } => window::schema(self.schema(*input), order, functions)?,
             Op::TopK { input, .. } | Op::Negate { input } => Arc::clone(self.schema(*input)),
             Op::Union { inputs } => self.united(inputs)?,
         })
@@ -352,7 +358,7 @@ impl Graph {
             } => aggregates.is_empty() && of(input),
             Op::Join { left, right, .. } => of(left) && of(right),
             Op::Union { inputs } => inputs.iter().all(of),
-            Op::TopK { .. } | Op::Negate { .. } => false,
+            Op::TopK { .. } | Op::Window { .. } | Op::Negate { .. } => false,
         }
     }
 }

@@ -377,6 +377,11 @@ impl Graph {
                 (is_numbered || *limit == Some(1)) && partition.iter().all(is_within)
                     || self.determines(*input, &below)
             }
+            Op::Window { input, .. } => {
+                let width = self.width(*input);
+                let below: Vec<_> = columns.iter().copied().filter(|at| *at < width).collect();
+                self.determines(*input, &below)
+            }
             Op::Map { input, steps } => {
                 let mut columns = columns.to_vec();
                 for step in steps.iter().rev() {
@@ -394,7 +399,7 @@ impl Graph {
     /// Whether the node never has more than one row.
     pub fn has_one_row(&self, node: NodeId) -> bool {
         match &self.nodes[node.0].op {
-            Op::Map { input, .. } => self.has_one_row(*input),
+            Op::Map { input, .. } | Op::Window { input, .. } => self.has_one_row(*input),
             Op::TopK {
                 input,
                 partition,

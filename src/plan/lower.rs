@@ -21,7 +21,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::graph::{Graph, Rel, through};
 use super::refuse::Trouble;
-use super::{ConstantRows, NodeId, Op, aggregate, building, eager, join, numbering, unnest};
+use super::{
+    ConstantRows, NodeId, Op, aggregate, building, eager, join, numbering, unnest, window,
+};
 
 type Result<T> = std::result::Result<T, Trouble>;
 
@@ -71,7 +73,7 @@ impl Lowering<'_> {
             LogicalPlan::Union(union) => self.union(union)?,
             LogicalPlan::Sort(sort) => self.sort(sort)?,
             LogicalPlan::Limit(limit) => self.limit(limit, &limit.input)?,
-            LogicalPlan::Window(window) => numbering::lower(self, window)?,
+            LogicalPlan::Window(window) => window::lower(self, window)?,
             LogicalPlan::Unnest(unnest) => unnest::lower(self, unnest)?,
             LogicalPlan::Values(values) => self.values(values)?,
             LogicalPlan::EmptyRelation(empty) => {
@@ -102,7 +104,11 @@ impl Lowering<'_> {
     pub fn keep(&mut self, predicate: &Expr, input: Rel) -> Result<Rel> {
         refuse_subqueries(predicate)?;
         let predicate = self.graph.bind(predicate, &input)?;
-        let node = match numbering::filter(self.graph, input.node, &predicate)? {
+        let limited = match numbering::filter(self.graph, input.node, &predicate)? {
+            Some(node) => Some(node),
+            None => window::filter(self.graph, input.node, &predicate)?,
+        };
+        let node = match limited {
             Some(node) => node,
             None => self.graph.filter(input.node, predicate)?,
         };

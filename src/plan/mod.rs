@@ -35,10 +35,12 @@ mod subquery;
 mod text;
 mod tidy;
 mod unnest;
+mod window;
 
 pub use program::plan;
 pub use session::{batch_context, define_views, query_plan};
 pub use state::{Class, State, class, state};
+pub use window::{RankLimit, WindowCall};
 
 impl Plan {
     /// The names of the tables that a node reads, however far behind, in the order of the script.
@@ -183,6 +185,20 @@ pub enum Op {
         /// Whether the row's number within its group (from one, INT UNSIGNED 64) is appended.
         number: bool,
     },
+    /// All rows, each with the answers of functions that look at the rows of its partition in an
+    /// order; rows that the order leaves equal are ordered by all of their columns.
+    Window {
+        /// What it reads.
+        input: NodeId,
+        /// The partition's columns; empty for one partition of all rows.
+        partition: Vec<Arc<dyn PhysicalExpr>>,
+        /// The order, most significant first.
+        order: Vec<SortKey>,
+        /// The functions, whose answers are appended.
+        functions: Vec<WindowCall>,
+        /// Which rows of a partition are kept; without it, all.
+        limit: Option<RankLimit>,
+    },
     /// The rows of all inputs, of one schema.
     Union {
         /// What it reads.
@@ -205,6 +221,7 @@ impl Op {
             | Op::Unnest { input, .. }
             | Op::Reduce { input, .. }
             | Op::TopK { input, .. }
+            | Op::Window { input, .. }
             | Op::Negate { input } => vec![*input],
             Op::Join { left, right, .. } => vec![*left, *right],
             Op::Union { inputs } => inputs.clone(),

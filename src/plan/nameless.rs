@@ -9,7 +9,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 
 use super::graph::column_of;
-use super::{Aggregate, Op, SortKey, Step};
+use super::{Aggregate, Op, SortKey, Step, WindowCall};
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
@@ -101,6 +101,29 @@ pub(super) fn nameless(op: &Op) -> Result<Op> {
             limit: *limit,
             number: *number,
         },
+        Op::Window {
+            input,
+            partition,
+            order,
+            functions,
+            limit,
+        } => {
+            let call = |call: &WindowCall| {
+                Ok(WindowCall {
+                    args: all(&call.args)?,
+                    filter: call.filter.as_ref().map(strip).transpose()?,
+                    name: String::new(),
+                    ..call.clone()
+                })
+            };
+            Op::Window {
+                input: *input,
+                partition: all(partition)?,
+                order: keys(order)?,
+                functions: functions.iter().map(call).collect::<Result<_>>()?,
+                limit: *limit,
+            }
+        }
         Op::Input(_)
         | Op::Constant(_)
         | Op::Unnest { .. }

@@ -1,22 +1,17 @@
-//! Numbered rows: `row_number() OVER (...)` as [`Op::TopK`].
+//! Filters over numbered rows, as limits.
 //!
-//! A filter right above the numbers that bounds them from above becomes the limit, so that only the
-//! first rows of a group are kept.
+//! `row_number() OVER (...)` is [`Op::TopK`]. A filter right above it that bounds the numbers from
+//! above becomes the limit, so that only the first rows of a group are kept.
 
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, ScalarValue};
-use datafusion::logical_expr::expr::WindowFunction;
-use datafusion::logical_expr::logical_plan::Window;
-use datafusion::logical_expr::{Expr, Operator};
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, conjunction_opt, split_conjunction};
 
-use super::check::ROW_NUMBER;
-use super::graph::{Graph, Rel, column_of};
-use super::lower::{Lowering, refuse_subqueries, unalias};
-use super::refuse::Trouble;
+use super::graph::{Graph, column_of};
 use super::{NodeId, Op};
 
 /// Filters numbered rows by a predicate that bounds the numbers, so that only the rows up to the
@@ -35,17 +30,10 @@ pub(super) fn filter(
         return Ok(None);
     };
     let number = graph.width(node) - 1;
-    let conjuncts = split_conjunction(predicate);
-    let bounds = conjuncts
-        .iter()
-        .filter_map(|conjunct| bound(conjunct, number));
-    let Some(highest) = bounds
-        .map(|bound| bound.limit)
-        .min()
-        .filter(|limit| *limit > 0)
-    else {
+    let Some(highest) = lowest_bound(predicate, number) else {
         return Ok(None);
     };
+    let conjuncts = split_conjunction(predicate);
     let mut limited = graph.nodes[node.0].op.clone();
     if let Op::TopK { limit, .. } = &mut limited {
         *limit = Some(highest);
@@ -65,58 +53,12 @@ pub(super) fn filter(
     }
 }
 
-/// Rows with their numbers within their groups.
-pub(super) fn lower(lowering: &mut Lowering<'_>, window: &Window) -> Result<Rel, Trouble> {
-    let input = lowering.lower(&window.input)?;
-    let input = lowering.graph.narrow(input)?;
-    let mut node = input.node;
-    let mut columns = input.columns.clone();
-    for expr in &window.window_expr {
-        let function = row_number(expr)?;
-        let params = &function.params;
-        if params.order_by.is_empty() {
-            return Err(Trouble::refused(
-                "row_number() without ORDER BY numbers rows at will",
-                "add ORDER BY within OVER (...)",
-            ));
-        }
-        let keys = params.order_by.iter().map(|key| &key.expr);
-        for expr in keys.chain(&params.partition_by) {
-            refuse_subqueries(expr)?;
-        }
-        columns.push(lowering.graph.width(node));
-        node = lowering.graph.add(Op::TopK {
-            input: node,
-            partition: lowering.graph.bind_all(&params.partition_by, &input)?,
-            order: lowering.graph.bind_order(&params.order_by, &input)?,
-            skip: 0,
-            limit: None,
-            number: true,
-        })?;
-    }
-    Ok(Rel {
-        node,
-        schema: Arc::clone(&window.schema),
-        columns,
-        order: Vec::new(),
-    })
-}
-
-fn row_number(expr: &Expr) -> Result<&WindowFunction, Trouble> {
-    match unalias(expr) {
-        Expr::WindowFunction(function) if function.fun.name() == ROW_NUMBER => Ok(function),
-        Expr::WindowFunction(function) => Err(Trouble::refused(
-            format!(
-                "window function {}() is not kept up to date yet",
-                function.fun.name()
-            ),
-            "use row_number(), or an aggregate in a sub-query that is joined",
-        )),
-        other => Err(Trouble::refused(
-            format!("\"{other}\" is not a window function that is kept up to date"),
-            "use row_number()",
-        )),
-    }
+/// The greatest number that a predicate lets through, if there is one and it is not nought.
+pub(super) fn lowest_bound(predicate: &Arc<dyn PhysicalExpr>, number: usize) -> Option<usize> {
+    let conjuncts = split_conjunction(predicate).into_iter();
+    let bounds = conjuncts.filter_map(|conjunct| bound(conjunct, number));
+    let lowest = bounds.map(|bound| bound.limit).min();
+    lowest.filter(|limit| *limit > 0)
 }
 
 /// What a predicate says of the highest number.

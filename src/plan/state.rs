@@ -8,7 +8,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use super::explain::relation;
 use super::graph::column_of;
 use super::text::{expression, expressions};
-use super::{Aggregate, NodeId, Op, Plan, Relation, Step};
+use super::{Aggregate, NodeId, Op, Plan, RankLimit, Relation, Step};
 
 /// What a node keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,11 +113,35 @@ pub fn state(plan: &Plan, node: NodeId) -> State {
             format!("the rows of n{}", input.0),
             keyed_rows(plan, *input),
         ),
+        Op::Window {
+            input,
+            partition,
+            limit,
+            ..
+        } => State {
+            cost: Some(window_cost(partition, *limit)),
+            ..State::of(
+                format!("the rows of n{}", input.0),
+                keyed_rows(plan, *input),
+            )
+        },
         Op::Constant(_)
         | Op::Map { .. }
         | Op::Unnest { .. }
         | Op::Union { .. }
         | Op::Negate { .. } => State::none(),
+    }
+}
+
+/// What a change costs where functions look at whole partitions.
+fn window_cost(partition: &[Arc<dyn PhysicalExpr>], limit: Option<RankLimit>) -> String {
+    let rows = match partition {
+        [] => "all rows".to_owned(),
+        keys => format!("all rows of its {}", expressions(keys)),
+    };
+    match limit {
+        None => format!("a change computes the functions anew over {rows}"),
+        Some(_) => format!("a change computes the ranks anew up to the limit, over {rows} at most"),
     }
 }
 
@@ -242,11 +266,17 @@ fn origin(plan: &Plan, node: NodeId, column: usize) -> Option<usize> {
             }
         }
         Op::Reduce { input, keys, .. } => origin(plan, *input, column_of(keys.get(column)?)?),
-        Op::TopK { input, .. } if column < plan.nodes[input.0].schema.fields().len() => {
+        Op::TopK { input, .. } | Op::Window { input, .. }
+            if column < plan.nodes[input.0].schema.fields().len() =>
+        {
             origin(plan, *input, column)
         }
         Op::Negate { input } => origin(plan, *input, column),
-        Op::Constant(_) | Op::Unnest { .. } | Op::TopK { .. } | Op::Union { .. } => None,
+        Op::Constant(_)
+        | Op::Unnest { .. }
+        | Op::TopK { .. }
+        | Op::Window { .. }
+        | Op::Union { .. } => None,
     }
 }
 
@@ -264,9 +294,10 @@ fn keyed_table(plan: &Plan, input: usize) -> Option<&str> {
 fn keyed_rows(plan: &Plan, node: NodeId) -> Option<String> {
     match &plan.nodes[node.0].op {
         Op::Input(input) => keyed_table(plan, *input).map(|table| format!("the rows of {table}")),
-        Op::Map { input, .. } | Op::TopK { input, .. } | Op::Negate { input } => {
-            keyed_rows(plan, *input)
-        }
+        Op::Map { input, .. }
+        | Op::TopK { input, .. }
+        | Op::Window { input, .. }
+        | Op::Negate { input } => keyed_rows(plan, *input),
         Op::Reduce { keys, .. } if keys.is_empty() => Some("one row".to_owned()),
         Op::Reduce { input, keys, .. } => {
             keyed_rows(plan, *input).or_else(|| group_bound(plan, *input, keys))

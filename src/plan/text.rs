@@ -6,11 +6,14 @@ use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::logical_expr::{
+    WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr_common::physical_expr::fmt_sql;
 
-use super::{Aggregate, SortKey};
+use super::{Aggregate, SortKey, WindowCall};
 
 /// An expression as SQL.
 pub(super) fn expression(expr: &Arc<dyn PhysicalExpr>) -> String {
@@ -64,6 +67,48 @@ pub(super) fn order(keys: &[SortKey]) -> String {
         format!("{}{direction}{nulls}", expression(&key.expr))
     };
     keys.iter().map(key).collect::<Vec<_>>().join(", ")
+}
+
+/// A window function as SQL, without its partition and order.
+pub(super) fn window_call(call: &WindowCall, is_ordered: bool) -> String {
+    let distinct = if call.distinct { "DISTINCT " } else { "" };
+    let mut text = format!(
+        "{}({distinct}{})",
+        call.function.name(),
+        expressions(&call.args)
+    );
+    if call.ignore_nulls {
+        text.push_str(" IGNORE NULLS");
+    }
+    if let Some(filter) = &call.filter {
+        text.push_str(&format!(" FILTER (WHERE {})", expression(filter)));
+    }
+    if has_frame(call) && !is_usual(&call.frame, is_ordered) {
+        text.push_str(&format!(" {}", call.frame));
+    }
+    text
+}
+
+/// Whether a frame is the one that a function has which names none.
+fn is_usual(frame: &WindowFrame, is_ordered: bool) -> bool {
+    let is_end = match is_ordered {
+        true => {
+            frame.units == WindowFrameUnits::Range
+                && frame.end_bound == WindowFrameBound::CurrentRow
+        }
+        false => frame.end_bound.is_unbounded(),
+    };
+    frame.start_bound.is_unbounded() && is_end
+}
+
+/// Whether the frame makes a difference to a function.
+fn has_frame(call: &WindowCall) -> bool {
+    match &call.function {
+        WindowFunctionDefinition::AggregateUDF(_) => true,
+        WindowFunctionDefinition::WindowUDF(function) => {
+            matches!(function.name(), "first_value" | "last_value" | "nth_value")
+        }
+    }
 }
 
 /// An aggregate as SQL.

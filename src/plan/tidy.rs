@@ -181,6 +181,7 @@ fn renumber(op: &mut Op, moved: &[NodeId]) {
         | Op::Unnest { input, .. }
         | Op::Reduce { input, .. }
         | Op::TopK { input, .. }
+        | Op::Window { input, .. }
         | Op::Negate { input } => renew(input),
         Op::Join { left, right, .. } => {
             renew(left);

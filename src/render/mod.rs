@@ -16,6 +16,7 @@ mod collate;
 mod columns;
 mod epoch;
 mod extremum;
+mod frame;
 mod general;
 mod group;
 mod input;
@@ -29,6 +30,7 @@ pub mod reject;
 mod sieve;
 mod texts;
 mod topk;
+mod window;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -299,6 +301,7 @@ impl<'scope> Builder<'scope, '_> {
                 let window = (*skip, *limit, *number);
                 self.top_k(id, *input, partition, order, window)?
             }
+            Op::Window { .. } => window::render(self, id)?,
             Op::Union { inputs } => {
                 let inputs: Vec<_> = inputs.iter().map(|input| self.stream(*input)).collect();
                 let rows = self.scope.concatenate(inputs);

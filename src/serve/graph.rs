@@ -137,6 +137,7 @@ fn kind(op: &Op) -> &'static str {
         Op::Join { .. } => "Join",
         Op::TopK { .. } => "TopK",
         Op::Union { .. } => "Union",
+        Op::Window { .. } => "Window",
         Op::Negate { .. } => "Negate",
     }
 }

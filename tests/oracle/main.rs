@@ -17,6 +17,8 @@ mod found;
 mod query;
 mod schema;
 mod trial;
+mod window;
+mod windows;
 
 use std::sync::atomic::Ordering;
 

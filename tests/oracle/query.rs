@@ -3,6 +3,7 @@
 use crate::aggregate::aggregate;
 use crate::choices::Choices;
 use crate::expression::{Expressions, Family, Field, KEYS};
+use crate::window;
 
 /// Something that a query may read: a table or a view.
 #[derive(Debug, Clone)]
@@ -52,7 +53,7 @@ impl Results {
 impl<'b> Queries<'_, 'b> {
     /// Any query.
     pub fn query(&mut self) -> Query {
-        match self.choices.pick(16) {
+        match self.choices.pick(18) {
             0 | 1 => self.select(),
             2..=4 => self.group(),
             5 | 6 => self.select_from_join(),
@@ -63,6 +64,7 @@ impl<'b> Queries<'_, 'b> {
             12 => self.top_by_number(),
             13 => self.limit(),
             14 => self.unnest(),
+            15 | 16 => self.windows(),
             _ => self.compared_with_scalar(),
         }
     }
@@ -372,6 +374,39 @@ impl<'b> Queries<'_, 'b> {
             names.join(", ")
         );
         Query { sql, fields }
+    }
+
+    /// Functions over one or two windows, sometimes with a bound on one of their answers.
+    fn windows(&mut self) -> Query {
+        let relation = self.relation("a");
+        let (mut results, _) = self.ordered(&relation);
+        let filter = self.filter(&relation.fields);
+        let inner = format!("SELECT {} FROM {}{filter}", results.list(), relation.name);
+        let columns = std::mem::take(&mut results.sql);
+        for at in 0..columns.len() {
+            results.sql.push(format!("x{at}"));
+        }
+        let fields = results.fields.clone();
+        let mut over = window::over(&mut self.over(&fields));
+        for number in 0..=self.choices.pick(3) {
+            if number == 2 {
+                over = window::over(&mut self.over(&fields));
+            }
+            let (call, family, inexact) = window::function(&mut self.over(&fields), &over);
+            results.push(&call, family, inexact);
+        }
+        let mut sql = format!("SELECT {} FROM ({inner}) w", results.list());
+        let mut answers = results.fields[fields.len()..].iter();
+        let bounded = answers.rfind(|field| field.family == Family::Integer);
+        if let Some(field) = bounded
+            && self.choices.one_in(2)
+        {
+            sql = format!("SELECT * FROM ({sql}) q WHERE {} <= 2", field.name);
+        }
+        Query {
+            sql,
+            fields: results.fields,
+        }
     }
 
     fn limit(&mut self) -> Query {

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
-use tillrace::plan::{Aggregate, Op, Plan, Relation, SortKey, Step};
+use tillrace::plan::{Aggregate, Op, Plan, RankLimit, Relation, SortKey, Step, WindowCall};
 
 /// Rows with their multiplicities.
 pub type Rows = Vec<(Vec<ScalarValue>, i64)>;
@@ -90,6 +90,16 @@ pub fn evaluate(plan: &Plan, tables: &BTreeMap<String, RecordBatch>) -> Vec<Rows
             } => {
                 let (rows, schema) = read(input);
                 top(rows, schema, partition, order, *skip, *limit, *number)
+            }
+            Op::Window {
+                input,
+                partition,
+                order,
+                functions,
+                limit,
+            } => {
+                let (rows, schema) = read(input);
+                windows(rows, schema, (partition, order), functions, *limit)
             }
             Op::Union { inputs } => inputs
                 .iter()
@@ -323,6 +333,43 @@ fn top(
             }
             (row, diff)
         }));
+    }
+    all
+}
+
+fn windows(
+    rows: &Rows,
+    schema: &SchemaRef,
+    (partition, order): (&[Arc<dyn PhysicalExpr>], &[SortKey]),
+    functions: &[WindowCall],
+    limit: Option<RankLimit>,
+) -> Rows {
+    let mut all = Rows::new();
+    for (_, mut rows) in groups(rows, schema, partition) {
+        sort(&mut rows, schema, order);
+        let columns: Vec<ArrayRef> = functions
+            .iter()
+            .map(|call| call.expr(order, schema).unwrap())
+            .map(|expr| expr.evaluate(&batch(schema, &rows)).unwrap())
+            .collect();
+        let keys: Vec<_> = order.iter().map(|key| key.expr.clone()).collect();
+        let keys = values(&keys, &rows, schema);
+        let (mut rank, mut dense) = (0, 0);
+        for (at, (mut row, diff)) in rows.into_iter().enumerate() {
+            if at == 0 || keys[at] != keys[at - 1] {
+                (rank, dense) = (at + 1, dense + 1);
+            }
+            let is_within = match limit {
+                None => true,
+                Some(RankLimit::Rank(highest)) => rank <= highest,
+                Some(RankLimit::DenseRank(highest)) => dense <= highest,
+            };
+            if is_within {
+                let answers = columns.iter();
+                row.extend(answers.map(|c| ScalarValue::try_from_array(c, at).unwrap()));
+                all.push((row, diff));
+            }
+        }
     }
     all
 }

@@ -354,3 +354,17 @@ fn views_that_share() {
          CREATE MATERIALIZED VIEW e AS SELECT count(*) AS n FROM lines;",
     );
 }
+
+#[test]
+fn windows() {
+    for query in [
+        "SELECT sale_id, price, category, rank() OVER w AS r, sum(price) OVER w AS s, \
+         lag(price) OVER w AS l, max(price) OVER () AS m FROM (SELECT DISTINCT sale_id, price, \
+         category FROM sales) WINDOW w AS (PARTITION BY category ORDER BY price, sale_id)",
+        "SELECT category, price FROM (SELECT category, price, rank() OVER (PARTITION BY \
+         category ORDER BY price DESC) AS r, dense_rank() OVER (PARTITION BY category ORDER BY \
+         price DESC) AS d FROM sales) WHERE r <= 3 AND d < 3",
+    ] {
+        check(query);
+    }
+}
