@@ -17,60 +17,106 @@
 -- minutes between them lie in the same half-hour of the clock or in two that follow each other. So
 -- it is enough to keep, for each person and half-hour, the first and the last time.
 --
--- State: every action, by visitor (a merge or a removal moves all of them at once), a row for each
--- person and active half-hour, a row for each session. It grows with traffic; it is bounded by
--- nothing but the history that is read. A person active in n half-hours and m sessions costs up to
--- n x m comparisons, so a bot should be removed. Carts are looked at again with every minute of the
--- shop's clock.
+-- What one visitor does is added up before it is known who the visitor is: a merge or a removal moves
+-- sums and not single actions.
+--
+-- State: a row for each visitor and active hour, half-hour and product, once by visitor and once by
+-- person; every cart action and purchase; a row for each session. It grows with traffic; it is
+-- bounded by nothing but the history that is read. A person active in n half-hours and m sessions
+-- costs up to n x m comparisons, so a bot should be removed. Carts are looked at again with every
+-- minute of the shop's clock.
+
+CREATE VIEW actions AS
+SELECT
+    coalesce(user_id, anonymous_id) AS visitor_id,
+    CASE lower(action)
+        WHEN 'browse' THEN 'view'
+        WHEN 'page_view' THEN 'view'
+        WHEN 'product viewed' THEN 'view'
+        WHEN 'add_to_cart' THEN 'cart'
+        WHEN 'addtocart' THEN 'cart'
+        WHEN 'product added' THEN 'cart'
+        WHEN 'transaction' THEN 'purchase'
+        WHEN 'order completed' THEN 'purchase'
+        ELSE lower(action)
+    END AS action,
+    CASE
+        WHEN product_id IS NOT NULL THEN product_id
+        WHEN page_url LIKE '%/product/%' THEN regexp_match(page_url, '/product/([^/?#]+)')[1]
+    END AS product_id,
+    channel,
+    live_session_id,
+    at
+FROM behavior;
+COMMENT ON VIEW actions IS 'Actions under one name each, with the visitor and the product.';
 
 CREATE VIEW events AS
-SELECT
-    coalesce(p.person_id, b.visitor_id) AS person_id,
-    b.action, b.product_id, b.channel, b.at
-FROM (
-    SELECT
-        coalesce(user_id, anonymous_id) AS visitor_id,
-        CASE lower(action)
-            WHEN 'browse' THEN 'view'
-            WHEN 'page_view' THEN 'view'
-            WHEN 'product viewed' THEN 'view'
-            WHEN 'add_to_cart' THEN 'cart'
-            WHEN 'addtocart' THEN 'cart'
-            WHEN 'product added' THEN 'cart'
-            WHEN 'transaction' THEN 'purchase'
-            WHEN 'order completed' THEN 'purchase'
-            ELSE lower(action)
-        END AS action,
-        CASE
-            WHEN product_id IS NOT NULL THEN product_id
-            WHEN page_url LIKE '%/product/%' THEN regexp_match(page_url, '/product/([^/?#]+)')[1]
-        END AS product_id,
-        channel,
-        at
-    FROM behavior
-) b
-LEFT JOIN people p ON p.visitor_id = b.visitor_id
+SELECT coalesce(p.person_id, a.visitor_id) AS person_id, a.action, a.product_id, a.channel, a.at
+FROM actions a
+LEFT JOIN people p ON p.visitor_id = a.visitor_id
 WHERE p.removed IS NOT TRUE;
-COMMENT ON VIEW events IS 'Actions under one name each, with the person and the product.';
+COMMENT ON VIEW events IS 'Actions with the person. Whatever is built on it keeps every single action; the visitor_... views are smaller.';
+
+CREATE VIEW visitor_hours AS
+SELECT visitor_id, date_trunc('hour', at) AS hour_utc, action, count(*) AS actions
+FROM actions
+GROUP BY visitor_id, date_trunc('hour', at), action;
+COMMENT ON VIEW visitor_hours IS 'How often each visitor did what in each hour.';
+
+CREATE VIEW visitor_products AS
+SELECT
+    visitor_id,
+    product_id,
+    count(*) AS actions,
+    count(*) FILTER (WHERE action = 'view') AS views,
+    count(*) FILTER (WHERE action = 'cart') AS carts,
+    count(*) FILTER (WHERE action = 'purchase') AS purchases,
+    min(at) AS first_at,
+    max(at) AS last_at,
+    max(at) FILTER (WHERE action = 'view') AS last_view_at,
+    max(at) FILTER (WHERE action = 'cart') AS last_cart_at
+FROM actions
+GROUP BY visitor_id, product_id;
+COMMENT ON VIEW visitor_products IS 'What each visitor did with each product, and without any.';
+
+CREATE VIEW person_products AS
+SELECT
+    coalesce(p.person_id, v.visitor_id) AS person_id,
+    v.product_id,
+    sum(v.actions) AS actions,
+    sum(v.views) AS views,
+    sum(v.carts) AS carts,
+    sum(v.purchases) AS purchases,
+    min(v.first_at) AS first_at,
+    max(v.last_at) AS last_at,
+    max(v.last_view_at) AS last_view_at,
+    max(v.last_cart_at) AS last_cart_at
+FROM visitor_products v
+LEFT JOIN people p ON p.visitor_id = v.visitor_id
+WHERE p.removed IS NOT TRUE
+GROUP BY coalesce(p.person_id, v.visitor_id), v.product_id;
+COMMENT ON VIEW person_products IS 'The same by person, removed ones left out.';
 
 CREATE MATERIALIZED VIEW actions_by_hour WITH (chart = 'stacked', x = 'hour_utc', y = 'actions', title = 'Actions by hour') AS
 SELECT
-    date_trunc('hour', at) AS hour_utc,
-    action,
-    count(*) AS actions,
-    count(DISTINCT person_id) AS people
-FROM events
-GROUP BY date_trunc('hour', at), action;
+    v.hour_utc,
+    v.action,
+    CAST(sum(v.actions) AS BIGINT) AS actions,
+    count(DISTINCT coalesce(p.person_id, v.visitor_id)) AS people
+FROM visitor_hours v
+LEFT JOIN people p ON p.visitor_id = v.visitor_id
+WHERE p.removed IS NOT TRUE
+GROUP BY v.hour_utc, v.action;
 COMMENT ON VIEW actions_by_hour IS 'How often each action was taken in each hour (UTC), and by how many people.';
 
 CREATE MATERIALIZED VIEW actions_by_product WITH (chart = 'table', title = 'Actions by product') AS
 SELECT
     product_id,
-    count(*) FILTER (WHERE action = 'view') AS views,
-    count(*) FILTER (WHERE action = 'cart') AS carts,
-    count(*) FILTER (WHERE action = 'purchase') AS purchases,
-    count(DISTINCT person_id) AS people
-FROM events
+    CAST(sum(views) AS BIGINT) AS views,
+    CAST(sum(carts) AS BIGINT) AS carts,
+    CAST(sum(purchases) AS BIGINT) AS purchases,
+    count(person_id) AS people
+FROM person_products
 WHERE product_id IS NOT NULL
 GROUP BY product_id;
 COMMENT ON VIEW actions_by_product IS 'What people do with each product.';
@@ -78,31 +124,38 @@ COMMENT ON VIEW actions_by_product IS 'What people do with each product.';
 CREATE MATERIALIZED VIEW actions_by_user WITH (chart = 'table', title = 'Actions by user') AS
 SELECT
     person_id AS user_id,
-    count(*) AS actions,
-    count(*) FILTER (WHERE action = 'view') AS views,
-    count(*) FILTER (WHERE action = 'cart') AS carts,
-    count(*) FILTER (WHERE action = 'purchase') AS purchases,
-    count(DISTINCT product_id) AS products,
-    min(at) AS first_at,
-    max(at) AS last_at
-FROM events
+    CAST(sum(actions) AS BIGINT) AS actions,
+    CAST(sum(views) AS BIGINT) AS views,
+    CAST(sum(carts) AS BIGINT) AS carts,
+    CAST(sum(purchases) AS BIGINT) AS purchases,
+    count(product_id) AS products,
+    min(first_at) AS first_at,
+    max(last_at) AS last_at
+FROM person_products
 WHERE person_id IS NOT NULL
 GROUP BY person_id;
 COMMENT ON VIEW actions_by_user IS 'What each person does.';
 
-CREATE VIEW activity AS
-SELECT person_id, action, action = 'purchase' AS is_order, at
-FROM events
-WHERE person_id IS NOT NULL
+CREATE VIEW buying_actions AS
+SELECT coalesce(p.person_id, a.visitor_id) AS person_id, a.action, a.product_id, a.at
+FROM actions a
+LEFT JOIN people p ON p.visitor_id = a.visitor_id
+WHERE a.action IN ('cart', 'purchase') AND a.visitor_id IS NOT NULL AND p.removed IS NOT TRUE;
+COMMENT ON VIEW buying_actions IS 'Cart actions and purchases, with the person.';
+
+CREATE VIEW orderings AS
+SELECT person_id, at FROM buying_actions WHERE action = 'purchase'
 UNION ALL
-SELECT person_id, 'order', true, at
-FROM placed_orders
-WHERE person_id IS NOT NULL;
-COMMENT ON VIEW activity IS 'Everything by which a person shows to be there: actions and orders.';
+SELECT person_id, at FROM placed_orders WHERE person_id IS NOT NULL;
+COMMENT ON VIEW orderings IS 'When people ordered.';
 
 CREATE MATERIALIZED VIEW active_users_by_day WITH (chart = 'line', x = 'day', y = 'users', title = 'Active users by day') AS
 SELECT d.day, count(DISTINCT a.person_id) AS users
-FROM (SELECT DISTINCT person_id, date_bin(INTERVAL '15 minutes', at) AS quarter FROM activity) a
+FROM (
+    SELECT person_id, half_hour AS quarter FROM active_half_hours WHERE in_first_quarter
+    UNION ALL
+    SELECT person_id, half_hour + INTERVAL '15 minutes' FROM active_half_hours WHERE in_second_quarter
+) a
 JOIN shop_days d ON d.quarter = a.quarter
 GROUP BY d.day;
 COMMENT ON VIEW active_users_by_day IS 'How many people did anything on a day, in the shop''s time zone.';
@@ -111,18 +164,49 @@ COMMENT ON VIEW active_users_by_day IS 'How many people did anything on a day, i
 -- Sessions
 ---------------------------------------------------------------------------------------------------
 
-CREATE VIEW active_half_hours AS
+CREATE VIEW visitor_half_hours AS
 SELECT
-    person_id,
+    visitor_id,
     date_bin(INTERVAL '30 minutes', at) AS half_hour,
     min(at) AS first_at,
     max(at) AS last_at,
-    count(*) FILTER (WHERE action <> 'order') AS actions,
+    count(*) AS actions,
     min(at) FILTER (WHERE action = 'view') AS first_view_at,
-    bool_or(is_order) AS has_order
-FROM activity
-GROUP BY person_id, date_bin(INTERVAL '30 minutes', at);
-COMMENT ON VIEW active_half_hours IS 'The half-hours of the clock in which a person did anything.';
+    count(*) FILTER (WHERE action = 'purchase') AS orders,
+    count(*) FILTER (WHERE at < date_bin(INTERVAL '30 minutes', at) + INTERVAL '15 minutes') AS in_first_quarter
+FROM actions
+WHERE visitor_id IS NOT NULL
+GROUP BY visitor_id, date_bin(INTERVAL '30 minutes', at);
+COMMENT ON VIEW visitor_half_hours IS 'The half-hours of the clock in which a visitor did anything.';
+
+CREATE VIEW active_half_hours AS
+SELECT
+    person_id, half_hour,
+    min(first_at) AS first_at,
+    max(last_at) AS last_at,
+    CAST(sum(actions) AS BIGINT) AS actions,
+    min(first_view_at) AS first_view_at,
+    bool_or(has_order) AS has_order,
+    bool_or(in_first_quarter) AS in_first_quarter,
+    bool_or(in_second_quarter) AS in_second_quarter
+FROM (
+    SELECT
+        coalesce(p.person_id, v.visitor_id) AS person_id, v.half_hour, v.first_at, v.last_at, v.actions,
+        v.first_view_at, v.orders > 0 AS has_order,
+        v.in_first_quarter > 0 AS in_first_quarter, v.actions > v.in_first_quarter AS in_second_quarter
+    FROM visitor_half_hours v
+    LEFT JOIN people p ON p.visitor_id = v.visitor_id
+    WHERE p.removed IS NOT TRUE
+    UNION ALL
+    SELECT
+        person_id, date_bin(INTERVAL '30 minutes', at), at AS first_at, at AS last_at, 0, NULL, true,
+        at < date_bin(INTERVAL '30 minutes', at) + INTERVAL '15 minutes',
+        at >= date_bin(INTERVAL '30 minutes', at) + INTERVAL '15 minutes'
+    FROM placed_orders
+    WHERE person_id IS NOT NULL
+)
+GROUP BY person_id, half_hour;
+COMMENT ON VIEW active_half_hours IS 'The half-hours of the clock in which a person did anything: acted or ordered.';
 
 CREATE VIEW session_starts AS
 SELECT h.person_id, h.half_hour, h.first_at AS started_at
@@ -154,11 +238,14 @@ GROUP BY person_id, started_at;
 COMMENT ON VIEW sessions IS 'Visits: a person''s actions and orders with no gap of more than 30 minutes.';
 
 CREATE VIEW session_actions AS
-SELECT a.person_id, s.started_at, a.action, a.is_order, a.at
-FROM activity a
+SELECT a.person_id, s.started_at, a.is_order, a.at
+FROM (
+    SELECT person_id, false AS is_order, at FROM buying_actions WHERE action = 'cart'
+    UNION ALL
+    SELECT person_id, true, at FROM orderings
+) a
 JOIN session_half_hours s
-    ON s.person_id = a.person_id AND s.half_hour = date_bin(INTERVAL '30 minutes', a.at)
-WHERE a.action = 'cart' OR a.is_order;
+    ON s.person_id = a.person_id AND s.half_hour = date_bin(INTERVAL '30 minutes', a.at);
 COMMENT ON VIEW session_actions IS 'Cart actions and orders with the session that they belong to.';
 
 CREATE MATERIALIZED VIEW conversion WITH (chart = 'table', title = 'Conversion') AS
@@ -181,7 +268,7 @@ CREATE VIEW funnel_carts AS
 SELECT s.user_id, s.started_at, min(a.at) AS cart_at
 FROM sessions s
 JOIN session_actions a ON a.person_id = s.user_id AND a.started_at = s.started_at
-WHERE a.action = 'cart' AND a.at >= s.first_view_at
+WHERE NOT a.is_order AND a.at >= s.first_view_at
 GROUP BY s.user_id, s.started_at;
 COMMENT ON VIEW funnel_carts IS 'Sessions in which something was put into the cart after the first view, and when first.';
 
@@ -212,7 +299,7 @@ COMMENT ON VIEW funnel IS 'In how many sessions a view came first, then a cart a
 CREATE VIEW session_carts AS
 SELECT person_id, started_at, min(at) AS first_at, max(at) AS last_at, count(*) AS additions
 FROM session_actions
-WHERE action = 'cart'
+WHERE NOT is_order
 GROUP BY person_id, started_at;
 COMMENT ON VIEW session_carts IS 'What was added to the cart in a session.';
 
@@ -231,7 +318,7 @@ FROM session_carts c
 CROSS JOIN clock k
 CROSS JOIN shop s
 LEFT JOIN (
-    SELECT person_id, max(at) AS last_order_at FROM activity WHERE is_order GROUP BY person_id
+    SELECT person_id, max(at) AS last_order_at FROM orderings GROUP BY person_id
 ) o ON o.person_id = c.person_id;
 COMMENT ON VIEW carts IS 'Carts and what became of them.';
 COMMENT ON COLUMN carts.state IS 'ordered: the person ordered after the first addition; abandoned: not, and the idle time is over; open: neither.';

@@ -73,29 +73,14 @@ COMMENT ON VIEW reported_sales_by_day IS 'The sales that the books report for a 
 
 CREATE MATERIALIZED VIEW payments_by_hour WITH (chart = 'line', x = 'hour_utc', y = 'amount', title = 'Payments by hour') AS
 SELECT
-    date_trunc('hour', t.at) AS hour_utc,
-    coalesce(t.location, 'unstated') AS location,
-    coalesce(t.currency, s.currency) AS currency,
+    date_trunc('hour', at) AS hour_utc,
+    location,
+    currency,
     count(*) AS payments,
-    CAST(sum(t.amount) AS DECIMAL(18, 2)) AS amount
-FROM transactions t
-CROSS JOIN shop s
-LEFT JOIN people p ON p.visitor_id = t.user_id
-WHERE p.removed IS NOT TRUE
-GROUP BY date_trunc('hour', t.at), coalesce(t.location, 'unstated'), coalesce(t.currency, s.currency);
+    CAST(sum(amount) AS DECIMAL(18, 2)) AS amount
+FROM payments
+GROUP BY date_trunc('hour', at), location, currency;
 COMMENT ON VIEW payments_by_hour IS 'Payments by hour (UTC), location and currency.';
-
-CREATE MATERIALIZED VIEW ratings_by_day WITH (chart = 'line', x = 'day_utc', y = 'csat', title = 'Customer satisfaction') AS
-SELECT
-    CAST(r.at AS DATE) AS day_utc,
-    count(*) AS ratings,
-    CAST(CAST(sum(r.rating) AS DECIMAL(18, 4)) / count(*) AS DECIMAL(9, 2)) AS mean,
-    CAST(CAST(count(*) FILTER (WHERE r.rating IN (4, 5)) AS DECIMAL(18, 6)) / count(*) AS DECIMAL(9, 4)) AS csat
-FROM ratings r
-LEFT JOIN people p ON p.visitor_id = r.user_id
-WHERE p.removed IS NOT TRUE
-GROUP BY CAST(r.at AS DATE);
-COMMENT ON VIEW ratings_by_day IS 'Ratings by day (UTC). CSAT is the share of ratings of 4 or 5.';
 
 CREATE MATERIALIZED VIEW data_freshness WITH (chart = 'table', title = 'Data freshness') AS
 SELECT

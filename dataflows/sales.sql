@@ -24,7 +24,7 @@
 ---------------------------------------------------------------------------------------------------
 
 CREATE VIEW order_starts AS
-SELECT order_id, user_id, items, discount, currency, channel, location, at
+SELECT order_id, user_id, items, discount, currency, channel, location, live_session_id, at
 FROM (
     SELECT *, row_number() OVER (PARTITION BY order_id ORDER BY at, event_id, items) AS place
     FROM orders
@@ -46,6 +46,7 @@ SELECT
     coalesce(o.currency, s.currency) AS currency,
     coalesce(o.channel, 'unstated') AS channel,
     coalesce(o.location, 'unstated') AS location,
+    o.live_session_id,
     c.order_id IS NOT NULL AS cancelled,
     o.at
 FROM order_starts o
@@ -69,21 +70,21 @@ COMMENT ON VIEW category_spells IS 'From when until when a product was in a cate
 
 CREATE VIEW order_items AS
 SELECT
-    order_id, person_id, currency, channel, location, cancelled, at,
+    order_id, person_id, currency, channel, location, live_session_id, cancelled, at,
     item['product_id'] AS product_id,
     coalesce(item['quantity'], 1) AS quantity,
     item['price'] AS stated_price,
     coalesce(item['discount'], 0) AS discount,
     item['category'] AS stated_category
 FROM (
-    SELECT order_id, person_id, currency, channel, location, cancelled, at, unnest(items) AS item
+    SELECT order_id, person_id, currency, channel, location, live_session_id, cancelled, at, unnest(items) AS item
     FROM placed_orders
 );
 COMMENT ON VIEW order_items IS 'A row for each line of each order, as the order states it.';
 
 CREATE VIEW order_lines AS
 SELECT
-    i.order_id, i.person_id, i.currency, i.channel, i.location, i.cancelled, i.at,
+    i.order_id, i.person_id, i.currency, i.channel, i.location, i.live_session_id, i.cancelled, i.at,
     i.product_id,
     i.quantity,
     coalesce(i.stated_price, CASE WHEN coalesce(p.currency, s.currency) = i.currency THEN p.price END) AS price,
@@ -102,7 +103,7 @@ COMMENT ON VIEW order_lines IS 'A row for each line of each order, with its pric
 
 CREATE VIEW sale_entries AS
 SELECT
-    order_id, person_id, at, currency, channel, location, cancelled, product_id, category_now, category_at_sale,
+    order_id, person_id, at, currency, channel, location, live_session_id, cancelled, product_id, category_now, category_at_sale,
     quantity AS units,
     CASE WHEN cancelled THEN 0 ELSE quantity END AS units_net,
     CAST(coalesce(price * quantity, 0) AS DECIMAL(38, 4)) AS gmv,
@@ -112,13 +113,13 @@ SELECT
 FROM order_lines
 UNION ALL
 SELECT
-    order_id, person_id, at, currency, channel, location, cancelled, NULL, 'whole order', 'whole order',
+    order_id, person_id, at, currency, channel, location, live_session_id, cancelled, NULL, 'whole order', 'whole order',
     0, 0, 0, discount, CASE WHEN cancelled THEN -discount ELSE 0 END, 0
 FROM placed_orders
 WHERE discount <> 0
 UNION ALL
 SELECT
-    order_id, person_id, at, currency, channel, location, false, product_id, category_now, category_at_sale,
+    order_id, person_id, at, currency, channel, location, live_session_id, false, product_id, category_now, category_at_sale,
     0, -units_returned, 0, 0, 0, amount
 FROM standing_refunds;
 COMMENT ON VIEW sale_entries IS 'All that adds to sales or takes from them, as entries that can be summed by anything: order lines, discounts on whole orders, refunds.';
@@ -131,7 +132,7 @@ COMMENT ON VIEW sold_categories IS 'The categories of a product within an order,
 
 CREATE VIEW standing_refunds AS
 SELECT
-    o.order_id, o.person_id, o.at, o.currency, o.channel, o.location,
+    o.order_id, o.person_id, o.at, o.currency, o.channel, o.location, o.live_session_id,
     r.product_id,
     coalesce(l.category_now, 'whole order') AS category_now,
     coalesce(l.category_at_sale, 'whole order') AS category_at_sale,
@@ -302,18 +303,20 @@ WHERE product_id IS NOT NULL
 GROUP BY product_id, category_now, currency;
 COMMENT ON VIEW sales_by_product IS 'Sales by product; discounts and refunds that name no product are not in it.';
 
+CREATE VIEW product_units AS
+SELECT category_now AS category, product_id, sum(units_net) AS units_net
+FROM sale_entries
+WHERE product_id IS NOT NULL
+GROUP BY category_now, product_id;
+COMMENT ON VIEW product_units IS 'Units of each product that were sold and not cancelled or returned.';
+
 CREATE MATERIALIZED VIEW top_sellers WITH (chart = 'table', title = 'Top sellers by category') AS
 SELECT category, place, product_id, units_net
 FROM (
     SELECT
         category, product_id, units_net,
         row_number() OVER (PARTITION BY category ORDER BY units_net DESC, product_id) AS place
-    FROM (
-        SELECT category_now AS category, product_id, sum(units_net) AS units_net
-        FROM sale_entries
-        WHERE product_id IS NOT NULL
-        GROUP BY category_now, product_id
-    )
+    FROM product_units
     WHERE units_net > 0
 )
 WHERE place <= 5;

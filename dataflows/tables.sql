@@ -23,6 +23,7 @@ CREATE TABLE behavior (
     product_id TEXT,
     page_url TEXT,
     channel TEXT,
+    live_session_id TEXT,
     at TIMESTAMP NOT NULL
 ) WITH (
     event_time = 'at',
@@ -36,6 +37,7 @@ CREATE TABLE behavior (
               product_id = product_id | itemid | properties.product_id,
               page_url = page_url | properties.url | context.page.url,
               channel = channel | properties.channel,
+              live_session_id = live_session_id | properties.live_session_id,
               at = timestamp | event_time | at'
 );
 COMMENT ON TABLE behavior IS 'What visitors do: looking, putting into the cart, buying.';
@@ -43,6 +45,7 @@ COMMENT ON COLUMN behavior.user_id IS 'Who, if signed in.';
 COMMENT ON COLUMN behavior.anonymous_id IS 'The visitor''s cookie or device, if not signed in.';
 COMMENT ON COLUMN behavior.action IS 'What was done; spellings are brought together in the view events.';
 COMMENT ON COLUMN behavior.product_id IS 'With what; if missing it is taken from page_url.';
+COMMENT ON COLUMN behavior.live_session_id IS 'In which live session, if in one.';
 
 CREATE TABLE orders (
     event_id TEXT,
@@ -54,6 +57,7 @@ CREATE TABLE orders (
     currency TEXT,
     channel TEXT,
     location TEXT,
+    live_session_id TEXT,
     at TIMESTAMP NOT NULL
 ) WITH (
     event_time = 'at',
@@ -67,12 +71,14 @@ CREATE TABLE orders (
               currency = currency | properties.currency,
               channel = channel | properties.channel,
               location = location | store_id,
+              live_session_id = live_session_id | properties.live_session_id,
               at = timestamp | event_time | at'
 );
 COMMENT ON TABLE orders IS 'What happens to orders, an event a line: created with its items, then paid, shipped, cancelled, ...';
 COMMENT ON COLUMN orders.items IS 'What was ordered. price is for one unit, discount is for the whole line.';
 COMMENT ON COLUMN orders.discount IS 'A discount on the whole order, beside those of its lines.';
 COMMENT ON COLUMN orders.location IS 'The store, if it was bought in one.';
+COMMENT ON COLUMN orders.live_session_id IS 'The live session in which it was bought, if in one.';
 
 CREATE TABLE refunds (
     refund_id TEXT,
@@ -129,10 +135,16 @@ COMMENT ON TABLE metrics IS 'Figures that other systems report: sales, errors, .
 
 CREATE TABLE transactions (
     transaction_id TEXT,
+    order_id TEXT,
     user_id TEXT,
     amount DECIMAL(18, 4) NOT NULL,
     currency TEXT,
+    payment_method TEXT,
+    card_id TEXT,
+    device_id TEXT,
     location TEXT,
+    latitude DOUBLE,
+    longitude DOUBLE,
     at TIMESTAMP NOT NULL
 ) WITH (
     event_time = 'at',
@@ -140,20 +152,29 @@ CREATE TABLE transactions (
     fields = 'at = timestamp | at'
 );
 COMMENT ON TABLE transactions IS 'Payments as they are made.';
+COMMENT ON COLUMN transactions.payment_method IS 'How it was paid: card, klarna, cash, ...';
+COMMENT ON COLUMN transactions.card_id IS 'A token that stands for the card or account, never its number.';
+COMMENT ON COLUMN transactions.location IS 'Where: a store, or the name of a place in `places`.';
+COMMENT ON COLUMN transactions.latitude IS 'Degrees north, if known; else `places` is asked for the location.';
+COMMENT ON COLUMN transactions.longitude IS 'Degrees east.';
 
 CREATE TABLE ratings (
     event_id TEXT,
+    rating_id TEXT,
     user_id TEXT,
     product_id TEXT,
+    kind TEXT,
     rating BIGINT NOT NULL,
     feedback TEXT,
     at TIMESTAMP NOT NULL
 ) WITH (
     event_time = 'at',
     dedup = 'event_id',
-    fields = 'at = timestamp | at'
+    fields = 'rating_id = rating_id | ticket_id, at = timestamp | at'
 );
-COMMENT ON TABLE ratings IS 'What customers say: one to five, and words.';
+COMMENT ON TABLE ratings IS 'What customers say: a figure, and words.';
+COMMENT ON COLUMN ratings.rating_id IS 'The same for a rating and for its later edits.';
+COMMENT ON COLUMN ratings.kind IS '`nps` for how likely one is to recommend the shop, 0 to 10; anything else is satisfaction, 1 to 5.';
 
 ---------------------------------------------------------------------------------------------------
 -- What is so now: the later line for a key replaces the earlier

@@ -14,14 +14,23 @@ FROM (
     UNION ALL SELECT max(at) FROM orders
     UNION ALL SELECT max(at) FROM refunds
     UNION ALL SELECT max(at) FROM stock_movements
+    UNION ALL SELECT max(at) FROM transactions
+    UNION ALL SELECT max(at) FROM ratings
 ) n
 CROSS JOIN shop s;
 COMMENT ON VIEW clock IS 'The minute that the shop has reached: the newest event time seen, one row. It moves once a minute, so that what depends on it is renewed no more often.';
+
+CREATE VIEW recent_minutes AS
+SELECT minute - arrow_cast(60 * minutes_ago, 'Duration(Second)') AS minute, minutes_ago
+FROM (SELECT minute, unnest(range(0, 1441)) AS minutes_ago FROM clock)
+WHERE minute IS NOT NULL;
+COMMENT ON VIEW recent_minutes IS 'The minutes of the last day, the clock''s own first. What joins them by minute is touched when it becomes recent and when it ceases to be, and not in between.';
 
 CREATE VIEW quarters AS
 SELECT date_bin(INTERVAL '15 minutes', at) AS quarter FROM behavior
 UNION SELECT date_bin(INTERVAL '15 minutes', at) FROM orders
 UNION SELECT date_bin(INTERVAL '15 minutes', at) FROM stock_movements
+UNION SELECT date_bin(INTERVAL '15 minutes', at) FROM ratings
 UNION SELECT date_bin(INTERVAL '15 minutes', minute) FROM clock WHERE minute IS NOT NULL;
 COMMENT ON VIEW quarters IS 'Quarters of an hour in which something happened.';
 
@@ -68,3 +77,18 @@ SELECT r.user_id AS visitor_id, r.user_id AS person_id, true AS removed
 FROM removed_users r
 WHERE NOT EXISTS (SELECT 1 FROM identities i WHERE i.anonymous_id = r.user_id);
 COMMENT ON VIEW people IS 'Visitors who are not simply themselves: merged into a user, or removed.';
+
+CREATE VIEW payments AS
+SELECT
+    t.transaction_id, t.order_id,
+    coalesce(p.person_id, t.user_id) AS person_id,
+    t.amount,
+    coalesce(t.currency, s.currency) AS currency,
+    t.payment_method, t.card_id, t.device_id,
+    coalesce(t.location, 'unstated') AS location,
+    t.latitude, t.longitude, t.at
+FROM transactions t
+CROSS JOIN shop s
+LEFT JOIN people p ON p.visitor_id = t.user_id
+WHERE p.removed IS NOT TRUE;
+COMMENT ON VIEW payments IS 'Payments with the person who made them, removed users left out.';
