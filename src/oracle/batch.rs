@@ -20,6 +20,7 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 
+use super::needed::ByDefinition;
 use super::window;
 use crate::script::{Script, View};
 
@@ -58,6 +59,7 @@ fn context() -> Result<SessionContext, DataFusionError> {
     let rules = Optimizer::new().rules.into_iter();
     let rules = rules
         .filter(|rule| NEEDED_RULES.contains(&rule.name()))
+        .chain([Arc::new(ByDefinition) as _])
         .collect();
     let state = SessionStateBuilder::new_from_existing(crate::plan::batch_context()?.state())
         .with_optimizer_rules(rules)

@@ -16,6 +16,7 @@ use crate::source::SourceErrors;
 mod batch;
 mod compare;
 mod contents;
+mod needed;
 mod read;
 mod verify;
 mod window;
