@@ -31,21 +31,22 @@ macro_rules! files {
 }
 
 /// The scripts of `dataflows/` that the traffic feeds.
-const SCRIPTS: [(&str, &str); 6] = files!["dataflows":
-    "behavior.sql", "inventory.sql", "monitoring.sql", "sales.sql", "tables.sql",
+const SCRIPTS: [(&str, &str); 11] = files!["dataflows":
+    "behavior.sql", "decisions.sql", "inventory.sql", "live_commerce.sql", "monitoring.sql",
+    "orders.sql", "recommendation.sql", "sales.sql", "support.sql", "tables.sql",
     "time_and_people.sql",
 ];
 
 /// How the shop wants to be measured: a table each.
-const SHOP: [(&str, &str); 5] = files!["data/samples/shop":
-    "exchange_rates.csv", "locations.csv", "low_stock_thresholds.csv", "settings.csv",
-    "utc_offsets.csv",
+const SHOP: [(&str, &str); 6] = files!["data/samples/shop":
+    "accessories.csv", "exchange_rates.csv", "locations.csv", "low_stock_thresholds.csv",
+    "settings.csv", "utc_offsets.csv",
 ];
 
 /// Watch a made-up shop live, in the browser
 ///
-/// Generates the traffic of a shop (visits, orders, payments, stock, ratings; some of it late, twice
-/// or taken back), keeps all views of dataflows/ up to date, and opens the page that shows them.
+/// Generates the traffic of a shop (visits, orders, payments, stock, ratings, live sessions; some of it
+/// late, twice, fraudulent or taken back), keeps all views of dataflows/ up to date, and opens the page that shows them.
 /// Nothing is written anywhere; Ctrl-C ends it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -12,7 +12,9 @@
 
 mod flat;
 mod line;
+mod live;
 mod orders;
+mod payments;
 mod random;
 mod schedule;
 mod shop;
@@ -57,7 +59,7 @@ impl Default for GenerateOptions {
         GenerateOptions {
             preset: Preset::Shop,
             seed: 1,
-            events: 25_000,
+            events: 20_000,
             start_ms: 1_767_225_600_000,
             duration_ms: 86_400_000,
             users: 1_200,
@@ -146,8 +148,9 @@ const MAX_START_MS: i64 = 7_289_568_000_000;
 /// Kinds of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
-    /// A shop: visits that look, fill carts and order; orders that are paid, shipped, cancelled and
-    /// refunded; stock that is counted, sold, received and moved.
+    /// A shop: visits that look, fill carts and order, some of them in live sessions; orders that are
+    /// paid, shipped, cancelled, refunded and rated; payments, a few of them fraudulent; stock that is
+    /// counted, sold, received and moved.
     Shop,
     /// Flat events, each alone and of one shape, about 147 bytes long, with a product table whose
     /// products are re-filed and stock movements by location.
@@ -189,15 +192,21 @@ pub enum Table {
     ChannelStock,
     /// Figures that other systems report.
     Metrics,
-    /// What customers say.
+    /// What customers say, and their edits.
     Ratings,
+    /// What support answers.
+    RatingAnswers,
+    /// Live sessions as they begin.
+    LiveSessions,
+    /// What became of decisions: shown and clicked.
+    DecisionFeedback,
     /// What the books say at the end of a day.
     DailySales,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 16] = [
         Table::Events,
         Table::Products,
         Table::Behavior,
@@ -210,6 +219,9 @@ impl Table {
         Table::ChannelStock,
         Table::Metrics,
         Table::Ratings,
+        Table::RatingAnswers,
+        Table::LiveSessions,
+        Table::DecisionFeedback,
         Table::DailySales,
     ];
 
@@ -228,6 +240,9 @@ impl Table {
             Table::ChannelStock => "channel_stock",
             Table::Metrics => "metrics",
             Table::Ratings => "ratings",
+            Table::RatingAnswers => "rating_answers",
+            Table::LiveSessions => "live_sessions",
+            Table::DecisionFeedback => "decision_feedback",
             Table::DailySales => "daily_sales",
         }
     }

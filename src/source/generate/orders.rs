@@ -1,4 +1,4 @@
-//! Orders: from being placed, through payment and shipping, to refunds and ratings.
+//! Orders: from being placed, through checks, payment and shipping, to refunds and ratings.
 
 use super::schedule::Task;
 use super::shop::{Currency, Shop};
@@ -15,6 +15,13 @@ const CANCELLED_AFTER_SHIPPING: u32 = 120;
 const REFUNDED: u32 = 900;
 const REFUNDED_IN_FULL: u32 = 3500;
 const RATED: u32 = 2500;
+const NEVER_VALIDATED: u32 = 60;
+const STOCK_CHECK_FAILS: u32 = 120;
+const FORGOTTEN: u32 = 40;
+/// Out of ten thousand ratings.
+const EDITED: u32 = 1000;
+const RECOMMENDING: u32 = 3000;
+const ANSWERED: u32 = 6000;
 
 const MINUTE_MS: u32 = 60_000;
 const HOUR_MS: u32 = 3_600_000;
@@ -30,11 +37,13 @@ pub(super) struct Item {
 /// An order between two states.
 #[derive(Debug)]
 pub(super) struct Order {
-    number: u64,
-    user: u32,
-    channel: &'static str,
-    location: usize,
-    currency: Currency,
+    pub(super) number: u64,
+    pub(super) user: u32,
+    pub(super) channel: &'static str,
+    pub(super) location: usize,
+    /// The live session that it was placed in, by number; zero for none.
+    live: u64,
+    pub(super) currency: Currency,
     items: [Item; MOST_ITEMS],
     len: usize,
     discount_cents: i64,
@@ -50,14 +59,19 @@ enum Step {
     RefundAhead,
     /// The line that creates the order, after its refund.
     CreateLate,
+    Validate,
     Pay,
     PayAgain,
+    CheckStock,
+    CheckStockAgain,
     Ship,
     CancelUnshipped,
     Deliver,
     CancelShipped,
     Refund,
     Rate,
+    EditRating,
+    AnswerRating,
 }
 
 impl Order {
@@ -65,7 +79,7 @@ impl Order {
         &self.items[..self.len]
     }
 
-    fn total_cents(&self) -> i64 {
+    pub(super) fn total_cents(&self) -> i64 {
         let gross: i64 = self
             .items()
             .iter()
@@ -80,16 +94,18 @@ impl Shop<'_> {
         &mut self,
         user: u32,
         channel: &'static str,
+        live: u64,
         currency: Currency,
         bought: &[Item],
     ) -> Result<(), GenerateError> {
         let location = WAREHOUSES[usize::from(self.random.chance(2000))];
         let mut order = self.new_order(user, channel, location, currency, bought);
+        order.live = live;
         if self.random.chance(HELD_BACK) {
             return self.later(order, Step::RefundAhead, HOUR_MS);
         }
         self.write_creation(&mut order)?;
-        self.later(order, Step::Pay, 2 * MINUTE_MS)
+        self.validate_next(order)
     }
 
     /// A customer takes something from the shelf of a store and pays.
@@ -129,6 +145,7 @@ impl Shop<'_> {
             user,
             channel,
             location,
+            live: 0,
             currency,
             items,
             len: bought.len(),
@@ -159,7 +176,11 @@ impl Shop<'_> {
             }
             Step::CreateLate => {
                 self.write_creation(&mut order)?;
-                self.later(order, Step::Pay, MINUTE_MS)
+                self.validate_next(order)
+            }
+            Step::Validate => {
+                self.write_state(&mut order, "validated")?;
+                self.later(order, Step::Pay, 2 * MINUTE_MS)
             }
             Step::Pay if self.random.chance(PAYMENT_FAILS) => {
                 self.write_state(&mut order, "payment_failed")?;
@@ -169,6 +190,15 @@ impl Shop<'_> {
             Step::Pay | Step::PayAgain => self.pay(order),
             Step::CancelUnshipped => self.cancel(order, true),
             Step::CancelShipped => self.cancel(order, false),
+            Step::CheckStock if self.random.chance(STOCK_CHECK_FAILS) => {
+                self.write_state(&mut order, "stock_check_failed")?;
+                self.later(order, Step::CheckStockAgain, HOUR_MS)
+            }
+            Step::CheckStockAgain if self.random.chance(3000) => self.cancel(order, true),
+            Step::CheckStock | Step::CheckStockAgain => {
+                self.write_state(&mut order, "stock_checked")?;
+                self.later(order, Step::Ship, HOUR_MS)
+            }
             Step::Ship => self.ship(order),
             Step::Deliver => {
                 self.write_state(&mut order, "delivered")?;
@@ -176,9 +206,22 @@ impl Shop<'_> {
             }
             Step::Refund => {
                 let in_full = self.random.chance(REFUNDED_IN_FULL);
-                self.write_refund(&order, in_full)
+                self.write_refund(&order, in_full)?;
+                match in_full {
+                    true => self.write_state(&mut order, "refunded"),
+                    false => Ok(()),
+                }
             }
-            Step::Rate => self.write_rating(&order),
+            Step::Rate | Step::EditRating => self.rate(order),
+            Step::AnswerRating => self.answer_rating(&order),
+        }
+    }
+
+    /// Nearly every order is validated before it is paid.
+    fn validate_next(&mut self, order: Box<Order>) -> Result<(), GenerateError> {
+        match self.random.chance(NEVER_VALIDATED) {
+            true => self.later(order, Step::Pay, 3 * MINUTE_MS),
+            false => self.later(order, Step::Validate, MINUTE_MS),
         }
     }
 
@@ -200,7 +243,10 @@ impl Shop<'_> {
         if self.random.chance(CANCELLED_BEFORE_SHIPPING) {
             return self.later(order, Step::CancelUnshipped, HOUR_MS);
         }
-        self.later(order, Step::Ship, 2 * HOUR_MS)
+        if self.random.chance(FORGOTTEN) {
+            return Ok(());
+        }
+        self.later(order, Step::CheckStock, HOUR_MS)
     }
 
     fn ship(&mut self, mut order: Box<Order>) -> Result<(), GenerateError> {
@@ -258,6 +304,9 @@ impl Shop<'_> {
         if order.channel == "store" {
             line.text("location", LOCATIONS[order.location]);
         }
+        if order.live > 0 {
+            line.id("live_session_id", "live", order.live);
+        }
         if order.discount_cents > 0 {
             line.cents("discount", order.discount_cents);
         }
@@ -292,20 +341,6 @@ impl Shop<'_> {
         self.emit_perhaps_twice(Table::Orders)
     }
 
-    fn write_payment(&mut self, order: &Order) -> Result<(), GenerateError> {
-        self.line.begin().id("transaction_id", "t", order.number);
-        self.line
-            .id("user_id", "u", order.user.into())
-            .cents("amount", order.total_cents());
-        self.line
-            .text("currency", order.currency.code())
-            .time("timestamp", self.now_ms);
-        if order.channel == "store" {
-            self.line.text("location", LOCATIONS[order.location]);
-        }
-        self.emit_perhaps_twice(Table::Transactions)
-    }
-
     fn write_refund(&mut self, order: &Order, in_full: bool) -> Result<(), GenerateError> {
         self.numbers.refunds += 1;
         self.line.begin().id("refund_id", "r", self.numbers.refunds);
@@ -334,7 +369,24 @@ impl Shop<'_> {
         self.change_stock(order.items[0].product, order.location, 1, "return")
     }
 
-    fn write_rating(&mut self, order: &Order) -> Result<(), GenerateError> {
+    /// Rates the first product of an order, or edits that rating; what is low may be answered.
+    fn rate(&mut self, order: Box<Order>) -> Result<(), GenerateError> {
+        let edits = order.next == Step::EditRating;
+        let rating = 5 - self.random.zipf(5);
+        self.write_rating(&order, rating)?;
+        if !edits && self.random.chance(RECOMMENDING) {
+            self.write_recommendation(&order)?;
+        }
+        if !edits && self.random.chance(EDITED) {
+            return self.later(order, Step::EditRating, HOUR_MS);
+        }
+        if rating <= 2 && self.random.chance(ANSWERED) {
+            return self.later(order, Step::AnswerRating, 2 * HOUR_MS);
+        }
+        Ok(())
+    }
+
+    fn write_rating(&mut self, order: &Order, rating: u32) -> Result<(), GenerateError> {
         const WORDS: [&str; 5] = [
             "Never again.",
             "Too slow.",
@@ -342,10 +394,9 @@ impl Shop<'_> {
             "Good.",
             "Great service!",
         ];
-        let rating = 5 - self.random.zipf(5);
+        self.begin_rating(order, "s");
         self.line
-            .begin()
-            .id("event_id", "s", order.number)
+            .id("rating_id", "s", order.number)
             .id("user_id", "u", order.user.into());
         self.line
             .text("feedback", WORDS[rating as usize - 1])
@@ -354,5 +405,37 @@ impl Shop<'_> {
         self.line
             .id("product_id", "p", order.items[0].product.into());
         self.emit_perhaps_twice(Table::Ratings)
+    }
+
+    /// How likely the customer is to recommend the shop.
+    fn write_recommendation(&mut self, order: &Order) -> Result<(), GenerateError> {
+        let rating = 10 - self.random.zipf(11);
+        self.begin_rating(order, "n");
+        self.line
+            .id("user_id", "u", order.user.into())
+            .text("kind", "nps");
+        self.line
+            .number("rating", rating.into())
+            .time("timestamp", self.now_ms);
+        self.emit_perhaps_twice(Table::Ratings)
+    }
+
+    fn begin_rating(&mut self, order: &Order, prefix: &str) {
+        let time = u64::from(order.next == Step::EditRating);
+        self.line
+            .begin()
+            .double_id("event_id", prefix, order.number, time);
+    }
+
+    fn answer_rating(&mut self, order: &Order) -> Result<(), GenerateError> {
+        self.numbers.answers += 1;
+        self.line
+            .begin()
+            .id("event_id", "w", self.numbers.answers)
+            .id("rating_id", "s", order.number);
+        self.line
+            .text("answered_by", "support")
+            .time("timestamp", self.now_ms);
+        self.emit(Table::RatingAnswers)
     }
 }

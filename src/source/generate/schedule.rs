@@ -5,6 +5,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use super::orders::Order;
+use super::payments::Attack;
 use super::visits::Visit;
 
 /// No more than this is under way at one time; what comes on top is forgotten, as if the visitor
@@ -34,6 +35,10 @@ pub(super) enum Task {
         /// How many units.
         units: u32,
     },
+    /// Somebody goes on trying a card.
+    Attack(Attack),
+    /// The live session is over, or the next one begins.
+    Live,
     /// A bot is found out.
     BotFound {
         /// The bot's number.

@@ -1,6 +1,7 @@
 //! The shop itself: its catalogue, its clock, and the loop that lets its visitors in.
 
 use super::line::Line;
+use super::live::Live;
 use super::random::Random;
 use super::schedule::{Schedule, Task};
 use super::sink::EventSink;
@@ -60,6 +61,9 @@ pub(super) struct Numbers {
     pub(super) movements: u64,
     pub(super) transfers: u64,
     pub(super) bots: u64,
+    pub(super) attacks: u64,
+    pub(super) feedback: u64,
+    pub(super) answers: u64,
 }
 
 /// A line that will be sent again.
@@ -82,6 +86,7 @@ pub(super) struct Shop<'a> {
     pub(super) catalogue: Vec<Product>,
     pub(super) stock: Stock,
     pub(super) numbers: Numbers,
+    pub(super) live: Live,
     /// Sales in euro cents by category since the last report.
     pub(super) unreported_cents: Vec<i64>,
     /// Sales in euro cents of the day so far.
@@ -106,6 +111,7 @@ impl<'a> Shop<'a> {
             catalogue: Vec::new(),
             stock: Stock::new(options.products),
             numbers: Numbers::default(),
+            live: Live::default(),
             unreported_cents: vec![0; CATEGORIES as usize],
             booked_cents: 0,
             repetition: Repetition {
@@ -124,6 +130,7 @@ impl<'a> Shop<'a> {
         self.open_catalogue()?;
         self.open_stock()?;
         (self.counted, self.enough) = (0, self.options.events);
+        self.plan_live();
         let mut visits = 0_u64;
         let mut next_ns = self.now_ms * 1_000_000;
         while self.counted < self.enough && self.now_ms < END_OF_TIME_MS {
@@ -203,6 +210,8 @@ impl<'a> Shop<'a> {
         match task {
             Task::Visit(visit) => self.go_on_visiting(visit),
             Task::Order(order) => self.go_on_with_order(order),
+            Task::Attack(attack) => self.go_on_attacking(attack),
+            Task::Live => self.begin_or_end_live(),
             Task::Receipt { product } => self.receive(product),
             Task::Arrival {
                 transfer,

@@ -1,5 +1,6 @@
 //! Visits: looking at products, filling a cart, and buying what is in it.
 
+use super::line::Line;
 use super::orders::Item;
 use super::schedule::Task;
 use super::shop::{Currency, Shop};
@@ -20,6 +21,13 @@ const LATE: u32 = 100;
 /// Actions out of ten thousand that are sent again with another payload under the same id.
 const CONTRADICTED: u32 = 10;
 
+/// The products with an accessory, and how far it is from its product; `accessories.csv` of the
+/// samples says the same.
+const WITH_ACCESSORIES: u32 = 12;
+const ACCESSORY_APART: u32 = 20;
+/// Accessories shown out of ten thousand that are clicked, and go into the cart.
+const CLICKED: u32 = 800;
+
 /// How many different products fit an order.
 pub(super) const MOST_ITEMS: usize = 3;
 
@@ -30,6 +38,8 @@ pub(super) struct Visit {
     /// Who it is, also if not signed in.
     user: u32,
     by_app: bool,
+    /// The live session that it is part of, by number; zero for none.
+    live: u64,
     /// The product looked at last.
     product: u32,
     next: Next,
@@ -73,16 +83,22 @@ impl Shop<'_> {
             _ => self.random.zipf(24) as u16,
         };
         let by_app = self.random.chance(3500);
-        self.go_on_visiting(Visit {
+        let live = self.live_of_visit();
+        let visit = Visit {
             visitor,
             user,
             by_app,
+            live,
             product: 0,
             next: Next::View,
             views_left,
             cart: [(0, 0); MOST_ITEMS],
             in_cart: 0,
-        })
+        };
+        if live > 0 {
+            self.write_live_view(&visit)?;
+        }
+        self.go_on_visiting(visit)
     }
 
     pub(super) fn go_on_visiting(&mut self, mut visit: Visit) -> Result<(), GenerateError> {
@@ -91,7 +107,13 @@ impl Shop<'_> {
             Next::View => {
                 visit.product = self.any_product();
                 self.write_action(&visit, "page_view", visit.product)?;
-                into_cart = self.random.chance(INTO_CART);
+                into_cart = match self.show_accessory(&visit)? {
+                    Some(accessory) => {
+                        visit.product = accessory;
+                        true
+                    }
+                    None => self.random.chance(INTO_CART),
+                };
             }
             Next::Cart => {
                 self.write_action(&visit, "add_to_cart", visit.product)?;
@@ -144,7 +166,7 @@ impl Shop<'_> {
             };
         }
         let channel = if visit.by_app { "app" } else { "web" };
-        self.begin_order(visit.user, channel, currency, &items[..len])
+        self.begin_order(visit.user, channel, visit.live, currency, &items[..len])
     }
 
     fn write_action(
@@ -174,11 +196,7 @@ impl Shop<'_> {
     /// The site and the app log in two shapes.
     fn build_action(&mut self, visit: &Visit, action: &str, product: u32, event: u64, at_ms: u64) {
         let line = self.line.begin().id("event_id", "e", event);
-        let line = match visit.visitor {
-            Visitor::User => line.id("user_id", "u", visit.user.into()),
-            Visitor::Anonymous(visitor) => line.id("anonymous_id", "a", visitor),
-            Visitor::Bot(bot) => line.id("user_id", "bot", bot),
-        };
+        visit.visitor.write(visit.user, line);
         if visit.by_app {
             let action = if action == "page_view" {
                 "browse"
@@ -193,6 +211,66 @@ impl Shop<'_> {
             line.id("page_url", "/product/p", product.into())
                 .text("channel", "web");
         }
+        if visit.live > 0 {
+            self.line.id("live_session_id", "live", visit.live);
+        }
+    }
+}
+
+impl Shop<'_> {
+    /// Somebody opens the stream of a live session.
+    fn write_live_view(&mut self, visit: &Visit) -> Result<(), GenerateError> {
+        self.numbers.events += 1;
+        let line = self.line.begin().id("event_id", "e", self.numbers.events);
+        line.text("action", "live_view");
+        visit.visitor.write(visit.user, line);
+        line.id("live_session_id", "live", visit.live)
+            .time("timestamp", self.now_ms);
+        self.emit_perhaps_twice(Table::Behavior)
+    }
+
+    /// Shows an accessory beside the product looked at, if it has one; yields it if it is clicked.
+    fn show_accessory(&mut self, visit: &Visit) -> Result<Option<u32>, GenerateError> {
+        if visit.product >= WITH_ACCESSORIES || !matches!(visit.visitor, Visitor::User) {
+            return Ok(None);
+        }
+        let accessory = (visit.product + ACCESSORY_APART) % self.options.products;
+        self.write_feedback(visit.user, accessory, "shown")?;
+        if !self.random.chance(CLICKED) {
+            return Ok(None);
+        }
+        self.write_feedback(visit.user, accessory, "clicked")?;
+        Ok(Some(accessory))
+    }
+
+    fn write_feedback(
+        &mut self,
+        user: u32,
+        product: u32,
+        action: &str,
+    ) -> Result<(), GenerateError> {
+        self.numbers.feedback += 1;
+        self.line
+            .begin()
+            .id("event_id", "f", self.numbers.feedback)
+            .id("user_id", "u", user.into());
+        self.line
+            .text("rule_id", "accessories-of-viewed")
+            .id("product_id", "p", product.into());
+        self.line
+            .text("action", action)
+            .time("timestamp", self.now_ms);
+        self.emit_perhaps_twice(Table::DecisionFeedback)
+    }
+}
+
+impl Visitor {
+    fn write(self, user: u32, line: &mut Line) {
+        match self {
+            Visitor::User => line.id("user_id", "u", user.into()),
+            Visitor::Anonymous(visitor) => line.id("anonymous_id", "a", visitor),
+            Visitor::Bot(bot) => line.id("user_id", "bot", bot),
+        };
     }
 }
 

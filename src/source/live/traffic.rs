@@ -357,7 +357,7 @@ fn bad_kind(spec: &InputSpec) -> SourceError {
         location: spec.location.clone(),
         expected: "generate:orders; the kinds are products, behavior, identities, removed_users, \
                    orders, transactions, refunds, stock_movements, channel_stock, metrics, ratings, \
-                   daily_sales and events",
+                   rating_answers, live_sessions, decision_feedback, daily_sales and events",
     }
 }
 
