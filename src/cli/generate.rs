@@ -42,7 +42,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Kind::Shop)]
     preset: Kind,
 
-    /// How many events [default: 20000, or 10000000 of bench]
+    /// How many events [default: 18000, or 10000000 of bench]
     #[arg(short, long, value_name = "N")]
     events: Option<u64>,
 

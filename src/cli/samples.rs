@@ -12,14 +12,19 @@ use crate::script;
 
 const INPUTS: &str = "data/samples/tillrace.inputs";
 
-/// The views that show most of what the dataflows do, as far as they are there.
-const MAIN_VIEWS: [&str; 6] = [
+/// One or two views of each subject, as far as they are there.
+const MAIN_VIEWS: [&str; 11] = [
     "sales_by_category",
     "sales_by_hour",
-    "inventory_by_location",
     "low_stock",
-    "actions_by_product",
     "funnel",
+    "orders_by_state",
+    "bought_together",
+    "decisions",
+    "fraud_alerts",
+    "ratings_by_day",
+    "live_session_audience",
+    "minutes_against_last_week",
 ];
 
 /// How many rows of each are shown.

@@ -59,7 +59,7 @@ impl Default for GenerateOptions {
         GenerateOptions {
             preset: Preset::Shop,
             seed: 1,
-            events: 20_000,
+            events: 18_000,
             start_ms: 1_767_225_600_000,
             duration_ms: 86_400_000,
             users: 1_200,

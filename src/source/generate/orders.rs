@@ -14,14 +14,14 @@ const CANCELLED_BEFORE_SHIPPING: u32 = 450;
 const CANCELLED_AFTER_SHIPPING: u32 = 120;
 const REFUNDED: u32 = 900;
 const REFUNDED_IN_FULL: u32 = 3500;
-const RATED: u32 = 2500;
+const RATED: u32 = 4000;
 const NEVER_VALIDATED: u32 = 60;
 const STOCK_CHECK_FAILS: u32 = 120;
 const FORGOTTEN: u32 = 40;
 /// Out of ten thousand ratings.
 const EDITED: u32 = 1000;
 const RECOMMENDING: u32 = 3000;
-const ANSWERED: u32 = 6000;
+const ANSWERED: u32 = 8000;
 
 const MINUTE_MS: u32 = 60_000;
 const HOUR_MS: u32 = 3_600_000;
@@ -381,7 +381,7 @@ impl Shop<'_> {
             return self.later(order, Step::EditRating, HOUR_MS);
         }
         if rating <= 2 && self.random.chance(ANSWERED) {
-            return self.later(order, Step::AnswerRating, 2 * HOUR_MS);
+            return self.later(order, Step::AnswerRating, 30 * MINUTE_MS);
         }
         Ok(())
     }

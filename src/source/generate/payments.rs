@@ -25,9 +25,9 @@ const CITIES: [&str; 6] = ["Berlin", "London", "New York", "Paris", "Madrid", "V
 const FAR_CITIES: [&str; 3] = ["Sydney", "Tokyo", "Lima"];
 
 /// Payments out of ten thousand after which the card is tried by somebody else.
-const ATTACKED: u32 = 60;
+const ATTACKED: u32 = 200;
 /// How many stolen cards there are.
-const STOLEN_CARDS: u32 = 3;
+const STOLEN_CARDS: u32 = 2;
 /// How many payments an attack makes, and the time between two of them on average.
 const TRIES: u32 = 8;
 const BETWEEN_TRIES_MS: u32 = 20_000;

@@ -25,7 +25,7 @@ const VISITORS_BY_HOUR: [u64; 24] = [
 ];
 
 /// How many lines a visit and all that follows from it come to, on average; measured.
-const LINES_A_VISIT: u64 = 10;
+const LINES_A_VISIT: u64 = 11;
 
 /// When the generator stops even if too few lines were wanted of what happened: end of 2250.
 const END_OF_TIME_MS: u64 = 8_867_404_800_000;

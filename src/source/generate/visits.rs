@@ -25,8 +25,10 @@ const CONTRADICTED: u32 = 10;
 /// samples says the same.
 const WITH_ACCESSORIES: u32 = 12;
 const ACCESSORY_APART: u32 = 20;
+/// Views out of ten thousand of a product with an accessory beside which it is shown.
+const SHOWN: u32 = 4000;
 /// Accessories shown out of ten thousand that are clicked, and go into the cart.
-const CLICKED: u32 = 800;
+const CLICKED: u32 = 1000;
 
 /// How many different products fit an order.
 pub(super) const MOST_ITEMS: usize = 3;
@@ -231,7 +233,8 @@ impl Shop<'_> {
 
     /// Shows an accessory beside the product looked at, if it has one; yields it if it is clicked.
     fn show_accessory(&mut self, visit: &Visit) -> Result<Option<u32>, GenerateError> {
-        if visit.product >= WITH_ACCESSORIES || !matches!(visit.visitor, Visitor::User) {
+        let has_one = visit.product < WITH_ACCESSORIES && matches!(visit.visitor, Visitor::User);
+        if !has_one || !self.random.chance(SHOWN) {
             return Ok(None);
         }
         let accessory = (visit.product + ACCESSORY_APART) % self.options.products;
