@@ -47,7 +47,7 @@ SELECT
     channel,
     live_session_id,
     at
-FROM behavior;
+FROM all_behavior;
 COMMENT ON VIEW actions IS 'Actions under one name each, with the visitor and the product.';
 
 CREATE VIEW events AS

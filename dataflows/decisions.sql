@@ -106,7 +106,7 @@ CREATE VIEW matches AS
 SELECT t.person_id, r.rule_id, r.show, r.priority, t.product_id, r.action, t.at
 FROM last_touches t
 JOIN rule_minutes r ON r.minute = t.minute AND r.action = t.action
-LEFT JOIN products c ON c.product_id = t.product_id
+LEFT JOIN all_products c ON c.product_id = t.product_id
 WHERE (r.product_id IS NULL OR r.product_id = t.product_id) AND (r.category IS NULL OR r.category = c.category);
 COMMENT ON VIEW matches IS 'Who did something that a rule is about, recently enough.';
 

@@ -75,7 +75,7 @@ SELECT
     sum(l.reserved) AS reserved,
     sum(l.available) AS available
 FROM inventory_by_location l
-LEFT JOIN products p ON p.product_id = l.product_id
+LEFT JOIN all_products p ON p.product_id = l.product_id
 GROUP BY l.product_id, p.name;
 COMMENT ON VIEW inventory_by_product IS 'How many units of each product there are at all locations together.';
 

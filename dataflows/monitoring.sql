@@ -27,7 +27,7 @@ SELECT minute, 'errors', '', CAST(sum(errors) AS DECIMAL(38, 4))
 FROM (
     SELECT date_trunc('minute', at) AS minute, value AS errors FROM metrics WHERE lower(metric) IN ('error', 'errors')
     UNION ALL
-    SELECT date_trunc('minute', at), 1 FROM orders WHERE lower(status) LIKE '%\_failed'
+    SELECT date_trunc('minute', at), 1 FROM all_orders WHERE lower(status) LIKE '%\_failed'
 )
 GROUP BY minute;
 COMMENT ON VIEW measures_by_minute IS 'Orders, sales, refunds and errors of each minute in which there were any.';

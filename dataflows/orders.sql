@@ -52,7 +52,7 @@ COMMENT ON VIEW steps IS 'The steps in force: order_steps, and the usual ones th
 
 CREATE VIEW removed_orders AS
 SELECT DISTINCT o.order_id
-FROM orders o
+FROM all_orders o
 JOIN people p ON p.visitor_id = o.user_id
 WHERE p.removed;
 COMMENT ON VIEW removed_orders IS 'Orders of removed users.';
@@ -69,7 +69,7 @@ FROM (
             WHEN 'placed' THEN 'created'
             ELSE translate(lower(coalesce(status, 'created')), ' -', '__')
         END AS status
-    FROM orders
+    FROM all_orders
     WHERE status IS NOT NULL OR cardinality(items) > 0
 ) l
 LEFT JOIN order_starts s ON s.order_id = l.order_id

@@ -27,14 +27,14 @@ CREATE VIEW order_starts AS
 SELECT order_id, user_id, items, discount, currency, channel, location, live_session_id, at
 FROM (
     SELECT *, row_number() OVER (PARTITION BY order_id ORDER BY at, event_id, items) AS place
-    FROM orders
+    FROM all_orders
     WHERE cardinality(items) > 0
 )
 WHERE place <= 1;
 COMMENT ON VIEW order_starts IS 'The line that began each order: the earliest with items.';
 
 CREATE VIEW cancelled_orders AS
-SELECT DISTINCT order_id FROM orders WHERE lower(status) IN ('cancelled', 'canceled');
+SELECT DISTINCT order_id FROM all_orders WHERE lower(status) IN ('cancelled', 'canceled');
 COMMENT ON VIEW cancelled_orders IS 'Orders that were cancelled at any time.';
 
 CREATE VIEW placed_orders AS
@@ -62,9 +62,9 @@ SELECT
     h.category,
     CASE WHEN max(e.at) IS NOT NULL THEN h.at END AS from_at,
     min(l.at) AS until_at
-FROM product_history h
-LEFT JOIN product_history e ON e.product_id = h.product_id AND e.at < h.at
-LEFT JOIN product_history l ON l.product_id = h.product_id AND l.at > h.at
+FROM all_product_history h
+LEFT JOIN all_product_history e ON e.product_id = h.product_id AND e.at < h.at
+LEFT JOIN all_product_history l ON l.product_id = h.product_id AND l.at > h.at
 GROUP BY h.product_id, h.category, h.at;
 COMMENT ON VIEW category_spells IS 'From when until when a product was in a category. The first spell has no beginning and the last no end.';
 
@@ -94,7 +94,7 @@ SELECT
     coalesce(i.stated_category, c.category, 'unknown') AS category_at_sale
 FROM order_items i
 CROSS JOIN shop s
-LEFT JOIN products p ON p.product_id = i.product_id
+LEFT JOIN all_products p ON p.product_id = i.product_id
 LEFT JOIN category_spells c
     ON c.product_id = i.product_id
     AND i.at >= coalesce(c.from_at, i.at)
@@ -139,7 +139,7 @@ SELECT
     coalesce(r.quantity, 0) AS units_returned,
     r.amount,
     r.at AS refunded_at
-FROM refunds r
+FROM all_refunds r
 JOIN placed_orders o ON o.order_id = r.order_id
 LEFT JOIN sold_categories l ON l.order_id = r.order_id AND l.product_id = r.product_id
 WHERE NOT o.cancelled AND coalesce(r.currency, o.currency) = o.currency;
@@ -388,7 +388,7 @@ SELECT
         WHEN p.cancelled THEN 'order was cancelled'
         ELSE 'not in the currency of the order'
     END AS reason
-FROM refunds r
+FROM all_refunds r
 LEFT JOIN order_starts o ON o.order_id = r.order_id
 LEFT JOIN placed_orders p ON p.order_id = r.order_id
 WHERE o.order_id IS NULL OR p.cancelled OR r.currency <> p.currency;

@@ -16,6 +16,9 @@ FROM (
     UNION ALL SELECT max(at) FROM stock_movements
     UNION ALL SELECT max(at) FROM transactions
     UNION ALL SELECT max(at) FROM ratings
+    UNION ALL SELECT max(at) FROM segment
+    UNION ALL SELECT max(event_time) FROM rees46
+    UNION ALL SELECT max(at) FROM retailrocket
 ) n
 CROSS JOIN shop s;
 COMMENT ON VIEW clock IS 'The minute that the shop has reached: the newest event time seen, one row. It moves once a minute, so that what depends on it is renewed no more often.';
@@ -27,8 +30,8 @@ WHERE minute IS NOT NULL;
 COMMENT ON VIEW recent_minutes IS 'The minutes of the last day, the clock''s own first. What joins them by minute is touched when it becomes recent and when it ceases to be, and not in between.';
 
 CREATE VIEW quarters AS
-SELECT date_bin(INTERVAL '15 minutes', at) AS quarter FROM behavior
-UNION SELECT date_bin(INTERVAL '15 minutes', at) FROM orders
+SELECT date_bin(INTERVAL '15 minutes', at) AS quarter FROM all_behavior
+UNION SELECT date_bin(INTERVAL '15 minutes', at) FROM all_orders
 UNION SELECT date_bin(INTERVAL '15 minutes', at) FROM stock_movements
 UNION SELECT date_bin(INTERVAL '15 minutes', at) FROM ratings
 UNION SELECT date_bin(INTERVAL '15 minutes', minute) FROM clock WHERE minute IS NOT NULL;
@@ -69,13 +72,13 @@ SELECT
     i.anonymous_id AS visitor_id,
     i.user_id AS person_id,
     u.user_id IS NOT NULL OR a.user_id IS NOT NULL AS removed
-FROM identities i
+FROM all_identities i
 LEFT JOIN removed_users u ON u.user_id = i.user_id
 LEFT JOIN removed_users a ON a.user_id = i.anonymous_id
 UNION ALL
 SELECT r.user_id AS visitor_id, r.user_id AS person_id, true AS removed
 FROM removed_users r
-WHERE NOT EXISTS (SELECT 1 FROM identities i WHERE i.anonymous_id = r.user_id);
+WHERE NOT EXISTS (SELECT 1 FROM all_identities i WHERE i.anonymous_id = r.user_id);
 COMMENT ON VIEW people IS 'Visitors who are not simply themselves: merged into a user, or removed.';
 
 CREATE VIEW payments AS
