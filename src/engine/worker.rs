@@ -4,19 +4,13 @@
 //! is more than [`MAX_LEAD`] epochs ahead of what is complete takes no task until the dataflow has
 //! caught up, so memory does not grow with the input.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use crossbeam_channel::TrySendError;
-use timely::dataflow::ProbeHandle;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Probe;
-use timely::dataflow::operators::generic::Operator;
 use timely::worker::Worker;
 
 use super::error::chain;
@@ -28,7 +22,7 @@ use crate::catalog::{Delivery, EpochChanges};
 use crate::decode::Reject;
 use crate::delta::{Delta, Diff, Time};
 use crate::plan::Relation;
-use crate::render::{self, Arrival, ArrivalHandle};
+use crate::render::{self, Answers, Arrival, ArrivalHandle};
 use crate::source::live::{self, Receipt};
 use crate::source::{Block, OpenInput};
 
@@ -38,36 +32,26 @@ const IDLE: Duration = Duration::from_millis(5);
 /// however little there is to do, so what trickles in is taken together.
 const STEP_BYTES: u64 = 64 << 10;
 
-/// Changes of each output by epoch, as far as they are complete.
-type Complete = Rc<RefCell<BTreeMap<Time, Vec<(usize, Delta)>>>>;
-
 /// One worker from start to end; the last epoch that it published.
 pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
     let index = worker.index();
     let watch = shared.status.watch();
     let peers = worker.peers();
-    let complete: Complete = Rc::default();
-    let probe = ProbeHandle::new();
     let meter = shared.operators.as_ref();
     let meter = meter.map(|operators| operators.meter(worker));
-    let inputs = worker.dataflow::<Time, _, _>(|scope| {
+    let rendered = worker.dataflow::<Time, _, _>(|scope| {
         let place = (index, peers);
         let meter = meter.as_ref();
-        let rendered = render::render(scope, &shared.plan, place, shared.only_added, meter)
-            .expect("the plan was rendered once before the workers started");
-        for (output, stream) in rendered.outputs.into_iter().enumerate() {
-            gather(stream, output, Rc::clone(&complete)).probe_with(&probe);
-        }
-        rendered.inputs
+        render::render(scope, &shared.plan, place, shared.only_added, meter)
+            .expect("the plan was rendered once before the workers started")
     });
     let mut this = Job {
         shared,
         index,
-        inputs: Some(inputs),
+        inputs: Some(rendered.inputs),
         places: Places::of(shared),
         intakes: HashMap::new(),
-        complete,
-        probe,
+        answers: rendered.answers,
         published: FIRST_EPOCH,
         undelivered: None,
     };
@@ -75,31 +59,6 @@ pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
     let published = this.published;
     watch.end();
     published
-}
-
-/// Keeps an output's changes until their epoch is complete.
-fn gather<'scope>(
-    stream: render::Deltas<'scope>,
-    output: usize,
-    complete: Complete,
-) -> render::Deltas<'scope> {
-    stream.unary::<timely::container::CapacityContainerBuilder<Vec<Delta>>, _, _, _>(
-        Pipeline,
-        "Publish",
-        move |_capability, _info| {
-            move |input, _output| {
-                input.for_each(|_capability, deltas| {
-                    let mut complete = complete.borrow_mut();
-                    for delta in deltas.drain(..) {
-                        complete
-                            .entry(delta.time)
-                            .or_default()
-                            .push((output, delta));
-                    }
-                });
-            }
-        },
-    )
 }
 
 /// Where the plan's own relations stand among its inputs.
@@ -131,8 +90,7 @@ struct Job<'a> {
     places: Places,
     /// By input; an input is known by its address.
     intakes: HashMap<*const OpenInput, Intake>,
-    complete: Complete,
-    probe: ProbeHandle<Time>,
+    answers: Answers,
     /// All epochs before this one are published. What views answer before anything arrives lies
     /// before the first epoch and is published with it, so that its changes are those from nothing.
     published: Time,
@@ -142,12 +100,13 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn run(&mut self, worker: &mut Worker) {
-        while !self.probe.done() {
+        while self.answers.frontier().is_some() {
             if self.shared.status.is_any_dead() {
                 return;
             }
             if self.is_idle() {
-                worker.step_or_park(Some(IDLE));
+                let patience = self.shared.feed.patience();
+                worker.step_or_park(Some(patience.map_or(IDLE, |wait| wait.min(IDLE))));
             } else {
                 worker.step();
             }
@@ -177,10 +136,9 @@ impl Job<'_> {
     fn turn(&mut self) -> Option<u64> {
         let inputs = self.inputs.as_mut()?;
         let at = inputs.first().map_or(0, |input| *input.time());
-        if self
-            .probe
-            .less_than(&at.saturating_sub(self.shared.feed.most_ahead()))
-        {
+        let least = at.saturating_sub(self.shared.feed.most_ahead());
+        let frontier = self.answers.frontier();
+        if frontier.is_some_and(|frontier| frontier < least) {
             return None;
         }
         match self.shared.feed.next() {
@@ -362,18 +320,14 @@ impl Job<'_> {
         if !self.deliver() {
             return;
         }
-        let next = self
-            .probe
-            .with_frontier(|frontier| frontier.first().copied());
-        let next = next.unwrap_or(Time::MAX);
+        let next = self.answers.frontier().unwrap_or(Time::MAX);
         if next <= self.published {
             return;
         }
-        let later = self.complete.borrow_mut().split_off(&next);
-        let due = std::mem::replace(&mut *self.complete.borrow_mut(), later);
+        let due = self.answers.take_before(next);
         match &self.shared.publishing {
             Publishing::AtTheEnd(shards) => {
-                for (output, delta) in due.into_values().flatten() {
+                for (output, delta) in due {
                     shards.apply(output, self.index, &[delta]);
                 }
             }
@@ -384,9 +338,8 @@ impl Job<'_> {
     }
 
     /// The changes of complete epochs, as the catalog takes them.
-    fn delivery(&self, before: Time, due: BTreeMap<Time, Vec<(usize, Delta)>>) -> Delivery {
-        let deltas = due.into_values().flatten();
-        let changes = deltas.map(|(view, delta)| EpochChanges {
+    fn delivery(&self, before: Time, due: Vec<(usize, Delta)>) -> Delivery {
+        let changes = due.into_iter().map(|(view, delta)| EpochChanges {
             time: delta.time,
             view,
             rows: self.shared.shape.encode(view, &delta.batch),

@@ -9,13 +9,12 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, SchemaRef};
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::operators::arrange::arrangement::{Arranged, arrange_core};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::Operator;
 
-use super::{Deltas, RenderError};
+use super::RenderError;
+use super::epoch::{Messages, waiting};
+use super::flow::Flow;
 use crate::delta::{Delta, Time};
 use crate::row::{Gather, RowBatcher, RowCodec, RowSpine, Rows, Updates, key_hash, owner};
 
@@ -100,7 +99,7 @@ impl Arrangement {
 
 /// Renders an arrangement of a stream whose rows have `schema`.
 pub(super) fn arrange<'scope>(
-    stream: Deltas<'scope>,
+    rows: impl Into<Flow<'scope>>,
     schema: &SchemaRef,
     arrangement: &Arrangement,
     peers: usize,
@@ -113,7 +112,7 @@ pub(super) fn arrange<'scope>(
         value_codec,
         peers,
     };
-    let updates = encode(stream, encoder);
+    let updates = encode(rows.into(), encoder);
     let exchange = Exchange::new(|updates: &Updates| updates.to as u64);
     Ok(arrange_core::<_, _, RowBatcher, RowSpine>(
         updates,
@@ -137,39 +136,31 @@ struct Gathering {
     parts: Option<Vec<Gather>>,
 }
 
-/// Renders the updates of a stream, equal ones added up as far as they are frequent.
-fn encode<'scope>(stream: Deltas<'scope>, encoder: Encoder) -> Stream<'scope, Time, Vec<Updates>> {
-    stream.unary_frontier::<CapacityContainerBuilder<Vec<Updates>>, _, _, _>(
-        Pipeline,
-        "Encode",
-        move |_capability, _info| {
-            let mut pending: BTreeMap<Time, Gathering> = BTreeMap::new();
-            let mut due = Vec::new();
-            move |(input, frontier), output| {
-                input.for_each(|capability, deltas| {
-                    for delta in deltas.drain(..) {
-                        let time = delta.time;
-                        let gathering = pending.entry(time).or_insert_with(|| Gathering {
-                            capability: capability.delayed(&time, 0),
-                            parts: Some(encoder.new_parts()),
-                        });
-                        encoder.add(&delta, gathering, &mut due);
-                        let mut session = output.session(&gathering.capability);
-                        session.give_iterator(due.drain(..));
-                    }
-                });
-                while let Some(entry) = pending.first_entry() {
-                    if frontier.less_equal(entry.key()) {
-                        break;
-                    }
-                    let (time, gathering) = entry.remove_entry();
-                    take_all(gathering.parts, time, &mut due);
-                    let mut session = output.session(&gathering.capability);
-                    session.give_iterator(due.drain(..));
-                }
+/// Renders the updates of rows, equal ones added up as far as they are frequent.
+fn encode<'scope>(rows: Flow<'scope>, encoder: Encoder) -> Messages<'scope, Updates> {
+    let mut pending: BTreeMap<Time, Gathering> = BTreeMap::new();
+    let mut due = Vec::new();
+    waiting(rows, "Encode", move |inlets, is_open, output| {
+        inlets.each(|capability, delta| {
+            let time = delta.time;
+            let gathering = pending.entry(time).or_insert_with(|| Gathering {
+                capability: capability.delayed(&time, 0),
+                parts: Some(encoder.new_parts()),
+            });
+            encoder.add(&delta, gathering, &mut due);
+            let mut session = output.session(&gathering.capability);
+            session.give_iterator(due.drain(..));
+        });
+        while let Some(entry) = pending.first_entry() {
+            if is_open(entry.key()) {
+                break;
             }
-        },
-    )
+            let (time, gathering) = entry.remove_entry();
+            take_all(gathering.parts, time, &mut due);
+            let mut session = output.session(&gathering.capability);
+            session.give_iterator(due.drain(..));
+        }
+    })
 }
 
 fn take_all(parts: Option<Vec<Gather>>, time: Time, due: &mut Vec<Updates>) {

@@ -16,8 +16,9 @@ use timely::dataflow::operators::generic::Operator;
 use timely::progress::Antichain;
 
 use super::arrange::{ArrangedRows, RowTrace};
-use super::{Outcome, Outcomes};
-use crate::delta::{Diff, Time};
+use super::flow::Exit;
+use super::{Deltas, Outcome, Outcomes};
+use crate::delta::{Delta, Diff, Time};
 use crate::row::RowBatch;
 
 /// A group's rows, read in order.
@@ -76,18 +77,27 @@ pub(super) trait GroupLogic: 'static {
 /// Renders `logic` over an arrangement.
 pub(super) fn on_change<'scope, L: GroupLogic>(
     arranged: ArrangedRows<'scope>,
+    name: &'static str,
+    logic: L,
+) -> Outcomes<'scope> {
+    Outcomes::of(move |exit| changes(arranged, name, logic, exit))
+}
+
+fn changes<'scope, L: GroupLogic>(
+    arranged: ArrangedRows<'scope>,
     name: &str,
     mut logic: L,
-) -> Outcomes<'scope> {
+    exit: Exit,
+) -> Deltas<'scope> {
     let mut trace = arranged.trace;
     arranged
         .stream
-        .unary::<CapacityContainerBuilder<Vec<Outcome>>, _, _, _>(
+        .unary::<CapacityContainerBuilder<Vec<Delta>>, _, _, _>(
             Pipeline,
             name,
             move |_capability, _info| {
                 let mut upper = Antichain::from_elem(Time::MIN);
-                let mut outcomes = Vec::new();
+                let (mut outcomes, mut rows) = (Vec::new(), Vec::new());
                 move |input, output| {
                     let mut capabilities = CapabilitySet::new();
                     let mut batches = Vec::new();
@@ -103,9 +113,10 @@ pub(super) fn on_change<'scope, L: GroupLogic>(
                     if !batches.is_empty() {
                         show_changes(&mut trace, &upper, batches, &mut logic);
                         logic.finish(&mut outcomes);
-                        if !outcomes.is_empty() {
-                            output.session(&capabilities).give_container(&mut outcomes);
-                            outcomes.clear();
+                        exit.pass(&mut outcomes, &mut rows);
+                        if !rows.is_empty() {
+                            output.session(&capabilities).give_container(&mut rows);
+                            rows.clear();
                         }
                     }
                     trace.advance_upper(&mut upper);

@@ -4,23 +4,23 @@
 //! first part says which groups there are; a group that another part has no row for takes that
 //! part's answer for nothing. All parts are keyed alike, so a group's parts meet on one worker.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashSet;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Concatenate;
-use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::Scope;
 
-use super::epoch::{Timed, per_epoch};
+use super::epoch::{EpochLogic, by_epoch};
+use super::flow::Flow;
 use super::map::batch;
-use super::{Deltas, Outcome, Outcomes, RenderError};
+use super::{Outcome, Outcomes, RenderError};
 use crate::delta::{Delta, Diff, Time};
 use crate::row::{ByteStore, KeyTable, RowCodec, Rows, key_bytes};
 
 /// One class's share of the answers.
 pub(super) struct Part<'scope> {
     /// Rows of the keys and the part's answers.
-    pub(super) stream: Deltas<'scope>,
+    pub(super) rows: Flow<'scope>,
     /// Their schema.
     pub(super) schema: SchemaRef,
     /// The answers for a group that the part has no row for, encoded.
@@ -30,6 +30,7 @@ pub(super) struct Part<'scope> {
 /// Renders the collation of parts whose rows begin with `keys` key columns. `columns` says for
 /// each answer of `schema` which part has it, and where among the part's answers.
 pub(super) fn collate<'scope>(
+    scope: Scope<'scope, Time>,
     parts: Vec<Part<'scope>>,
     keys: usize,
     columns: Vec<(usize, usize)>,
@@ -40,93 +41,43 @@ pub(super) fn collate<'scope>(
             .iter()
             .map(|field| field.data_type()),
     )?;
-    let mut streams = Vec::with_capacity(parts.len());
-    let mut slots = Vec::with_capacity(parts.len());
-    for (number, part) in parts.into_iter().enumerate() {
-        let codec = |part: &SchemaRef| {
-            RowCodec::new(part.fields()[keys..].iter().map(|field| field.data_type()))
-        };
-        slots.push(PartState {
-            codec: codec(&part.schema)?,
-            of_nothing: part.of_nothing,
-            answers: ByteStore::default(),
-        });
+    let mut flows = Vec::with_capacity(parts.len());
+    let mut states = Vec::with_capacity(parts.len());
+    let mut encoders = Vec::with_capacity(parts.len());
+    for part in parts {
+        let fields = part.schema.fields();
+        let codec = || RowCodec::new(fields[keys..].iter().map(|field| field.data_type()));
         let key_codec = RowCodec::new(
             schema.fields()[..keys]
                 .iter()
                 .map(|field| field.data_type()),
         )?;
-        streams.push(encode(
-            part.stream,
-            number,
-            keys,
-            key_codec,
-            codec(&part.schema)?,
-        ));
+        encoders.push((key_codec, codec()?));
+        states.push(PartState {
+            codec: codec()?,
+            of_nothing: part.of_nothing,
+            answers: ByteStore::default(),
+        });
+        flows.push(part.rows);
     }
-    let scope = streams[0].scope();
-    let mut groups = Groups {
+    let groups = Groups {
+        pending: BTreeMap::new(),
+        encoders,
         table: KeyTable::default(),
         key_codec,
-        parts: slots,
+        parts: states,
         columns,
         schema,
     };
-    Ok(per_epoch(
-        scope.concatenate(streams),
-        Pipeline,
-        "Collate",
-        false,
-        move |time, shares, outcomes| groups.apply(time, &shares, outcomes),
-    ))
+    Ok(by_epoch(scope, flows, "Collate", false, groups))
 }
 
 /// A part's changes, encoded.
-#[derive(Debug, Clone)]
 struct Share {
     part: usize,
-    time: Time,
     keys: Rows,
     answers: Rows,
     diffs: Vec<Diff>,
-}
-
-impl Timed for Share {
-    fn time(&self) -> Time {
-        self.time
-    }
-}
-
-fn encode(
-    stream: Deltas<'_>,
-    part: usize,
-    keys: usize,
-    key_codec: RowCodec,
-    codec: RowCodec,
-) -> timely::dataflow::Stream<'_, Time, Vec<Share>> {
-    stream.unary::<CapacityContainerBuilder<Vec<Share>>, _, _, _>(
-        Pipeline,
-        "Share",
-        move |_capability, _info| {
-            move |input, output| {
-                input.for_each(|capability, deltas| {
-                    let shares = deltas.drain(..).map(|delta: Delta| {
-                        let (key_columns, answers) = delta.batch.columns().split_at(keys);
-                        Share {
-                            part,
-                            time: delta.time,
-                            keys: key_codec
-                                .encode_keys(key_columns, delta.len())
-                                .expect("keys"),
-                            answers: codec.encode(answers, delta.len()).expect("answers"),
-                            diffs: delta.diffs_vec(),
-                        }
-                    });
-                    output.session(&capability).give_iterator(shares);
-                });
-            }
-        },
-    )
 }
 
 struct PartState {
@@ -140,6 +91,9 @@ struct PartState {
 const PRESENT: u8 = 1;
 
 struct Groups {
+    pending: BTreeMap<Time, Vec<Share>>,
+    /// By part: the codecs of its keys and of its answers.
+    encoders: Vec<(RowCodec, RowCodec)>,
     table: KeyTable,
     key_codec: RowCodec,
     parts: Vec<PartState>,
@@ -152,6 +106,28 @@ struct Changed {
     keys: Rows,
     answers: Vec<Rows>,
     diffs: Vec<Diff>,
+}
+
+impl EpochLogic for Groups {
+    fn add(&mut self, part: usize, delta: Delta) {
+        let (key_codec, codec) = &self.encoders[part];
+        let keys = self.schema.fields().len() - self.columns.len();
+        let (key_columns, answers) = delta.batch.columns().split_at(keys);
+        let keys = key_codec.encode_keys(key_columns, delta.len());
+        let answers = codec.encode(answers, delta.len());
+        let share = Share {
+            part,
+            keys: keys.expect("the part's keys"),
+            answers: answers.expect("the part's answers"),
+            diffs: delta.diffs_vec(),
+        };
+        self.pending.entry(delta.time).or_default().push(share);
+    }
+
+    fn complete(&mut self, time: Time, outcomes: &mut Vec<Outcome>) {
+        let shares = self.pending.remove(&time).unwrap_or_default();
+        self.apply(time, &shares, outcomes);
+    }
 }
 
 impl Groups {

@@ -11,17 +11,15 @@ use arrow::array::ArrayRef;
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, SchemaRef};
 use serde::{Deserialize, Serialize};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::Operator;
 
 use super::arrange::{Arrangement, Order, arrange};
-use super::epoch::{Timed, per_epoch};
+use super::epoch::{Messages, Timed, per_epoch, waiting};
+use super::flow::Flow;
 use super::map::batch;
 use super::topk::{First, From, first};
-use super::{Deltas, Outcomes, RenderError};
+use super::{Outcomes, RenderError};
 use crate::delta::{Delta, Diff, Time};
 use crate::row::{ByteStore, KeyTable, RowCodec, Rows, key_bytes, key_hash, owner};
 
@@ -41,13 +39,13 @@ impl Extremum {
     /// Renders the extremum of a stream of rows without nulls in the value.
     pub(super) fn render<'scope>(
         self,
-        stream: Deltas<'scope>,
+        rows: Flow<'scope>,
         peers: usize,
     ) -> Result<Outcomes<'scope>, RenderError> {
         if self.only_added {
-            self.best(stream, peers)
+            self.best(rows, peers)
         } else {
-            self.first(stream, peers)
+            self.first(rows, peers)
         }
     }
 
@@ -57,7 +55,7 @@ impl Extremum {
 
     fn first<'scope>(
         self,
-        stream: Deltas<'scope>,
+        rows: Flow<'scope>,
         peers: usize,
     ) -> Result<Outcomes<'scope>, RenderError> {
         let keys = self.keys();
@@ -70,7 +68,7 @@ impl Extremum {
             value: vec![(keys, order)],
             null_keys: true,
         };
-        let arranged = arrange(stream, &self.input, &arrangement, peers)?;
+        let arranged = arrange(rows, &self.input, &arrangement, peers)?;
         let columns = (0..keys).map(From::Key).chain([From::Value(0)]).collect();
         let logic = First {
             skip: 0,
@@ -85,10 +83,10 @@ impl Extremum {
 
     fn best<'scope>(
         self,
-        stream: Deltas<'scope>,
+        rows: Flow<'scope>,
         peers: usize,
     ) -> Result<Outcomes<'scope>, RenderError> {
-        let found = find(stream, self.codecs()?, self.keys(), peers);
+        let found = find(rows, self.codecs()?, self.keys(), peers);
         let codecs = self.codecs()?;
         let mut all = Bests::default();
         let exchange = Exchange::new(|found: &Found| found.to as u64);
@@ -149,37 +147,29 @@ impl Timed for Found {
 
 /// Finds what is best in each epoch of one worker's share.
 fn find<'scope>(
-    stream: Deltas<'scope>,
+    rows: Flow<'scope>,
     codecs: Codecs,
     keys: usize,
     peers: usize,
-) -> Stream<'scope, Time, Vec<Found>> {
-    stream.unary_frontier::<CapacityContainerBuilder<Vec<Found>>, _, _, _>(
-        Pipeline,
-        "FindExtremum",
-        move |_capability, _info| {
-            let mut pending: BTreeMap<Time, (Capability<Time>, Bests)> = BTreeMap::new();
-            move |(input, frontier), output| {
-                input.for_each(|capability, deltas| {
-                    for delta in deltas.drain(..) {
-                        let time = delta.time;
-                        let (_, bests) = pending
-                            .entry(time)
-                            .or_insert_with(|| (capability.delayed(&time, 0), Bests::default()));
-                        bests.add(&delta, &codecs, keys);
-                    }
-                });
-                while let Some(entry) = pending.first_entry() {
-                    if frontier.less_equal(entry.key()) {
-                        break;
-                    }
-                    let (time, (capability, bests)) = entry.remove_entry();
-                    let mut session = output.session(&capability);
-                    session.give_iterator(bests.scatter(time, peers).into_iter());
-                }
+) -> Messages<'scope, Found> {
+    let mut pending: BTreeMap<Time, (Capability<Time>, Bests)> = BTreeMap::new();
+    waiting(rows, "FindExtremum", move |inlets, is_open, output| {
+        inlets.each(|capability, delta| {
+            let time = delta.time;
+            let (_, bests) = pending
+                .entry(time)
+                .or_insert_with(|| (capability.delayed(&time, 0), Bests::default()));
+            bests.add(&delta, &codecs, keys);
+        });
+        while let Some(entry) = pending.first_entry() {
+            if is_open(entry.key()) {
+                break;
             }
-        },
-    )
+            let (time, (capability, bests)) = entry.remove_entry();
+            let mut session = output.session(&capability);
+            session.give_iterator(bests.scatter(time, peers).into_iter());
+        }
+    })
 }
 
 /// The best value of each group.

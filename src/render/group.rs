@@ -18,11 +18,12 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use timely::dataflow::channels::pact::Exchange;
 
 use super::accumulate::{Accumulators, Layout};
-use super::epoch::per_epoch;
+use super::epoch::{EpochLogic, by_epoch, per_epoch};
+use super::flow::Flow;
 use super::map::batch;
 use super::meter::Held;
 use super::partial::{Partial, Partials};
-use super::{Deltas, Outcome, Outcomes, RenderError, reject};
+use super::{Outcome, Outcomes, RenderError, reject};
 use crate::delta::{Delta, Diff, Time};
 use crate::plan::Aggregate;
 use crate::row::{KeyTable, RowCodec, key_bytes, owner};
@@ -45,7 +46,7 @@ pub(super) struct Grouping {
 
 /// Renders a grouping of a stream whose rows have the schema `input`.
 pub(super) fn group<'scope>(
-    stream: Deltas<'scope>,
+    rows: Flow<'scope>,
     input: &Schema,
     grouping: Grouping,
     (worker, peers): (usize, usize),
@@ -73,8 +74,6 @@ pub(super) fn group<'scope>(
         key_schema,
         peers,
     )?;
-    let partials = partial.render(stream);
-
     // A grouping without keys has one group from the start: on the worker that owns it.
     let keyless = grouping.keys.is_empty();
     let first = keyless && owner(0, peers) == worker;
@@ -85,9 +84,18 @@ pub(super) fn group<'scope>(
         codec,
         table: KeyTable::default(),
     };
+    if peers == 1 {
+        let scope = rows.scope();
+        let alone = Alone {
+            partial,
+            sums,
+            held,
+        };
+        return Ok(by_epoch(scope, vec![rows], "Group", first, alone));
+    }
     let exchange = Exchange::new(|partials: &Partials| partials.to as u64);
     Ok(per_epoch(
-        partials,
+        partial.render(rows),
         exchange,
         "Group",
         first,
@@ -96,6 +104,25 @@ pub(super) fn group<'scope>(
             held.tell(sums.table.len());
         },
     ))
+}
+
+/// A worker that owns all groups: nothing is sent.
+struct Alone {
+    partial: Partial,
+    sums: Sums,
+    held: Held,
+}
+
+impl EpochLogic for Alone {
+    fn add(&mut self, _flow: usize, delta: Delta) {
+        self.partial.add(&delta);
+    }
+
+    fn complete(&mut self, time: Time, outcomes: &mut Vec<Outcome>) {
+        let partials = self.partial.complete(time);
+        self.sums.apply(time, partials, outcomes);
+        self.held.tell(self.sums.table.len());
+    }
 }
 
 /// The exact sums of the groups that a worker owns.

@@ -19,8 +19,8 @@ use timely::dataflow::operators::generic::Operator;
 use super::claims::{Claims, NO_ID, Seen, Upserts};
 use super::epoch::per_epoch;
 use super::map::batch;
-use super::meter::Held;
-use super::{Outcome, Outcomes, RenderError};
+use super::meter::{Held, Tally};
+use super::{Outcomes, RenderError};
 use crate::delta::{Delta, Diff, Time};
 use crate::row::{RowCodec, Rows, hash, key_hash, owner};
 use crate::script::Table;
@@ -95,26 +95,41 @@ impl Identity {
     }
 }
 
-/// Renders an append-only input.
-pub(super) fn append<'scope>(arrivals: Stream<'scope, Time, Vec<Arrival>>) -> Outcomes<'scope> {
-    arrivals.unary::<CapacityContainerBuilder<Vec<Outcome>>, _, _, _>(
-        Pipeline,
-        "Input",
-        |_capability, _info| {
-            |input, output| {
-                input.for_each(|capability, arrivals| {
-                    let deltas = arrivals.drain(..).map(|arrival| {
-                        Ok(Delta {
-                            batch: arrival.batch,
-                            diffs: arrival.diffs,
-                            time: arrival.time,
-                        })
+/// Renders an append-only input; `arrived` counts its rows.
+pub(super) fn append<'scope>(
+    arrivals: Stream<'scope, Time, Vec<Arrival>>,
+    arrived: Option<Tally>,
+) -> Outcomes<'scope> {
+    Outcomes::of(move |exit| {
+        arrivals.unary::<CapacityContainerBuilder<Vec<Delta>>, _, _, _>(
+            Pipeline,
+            "Input",
+            move |_capability, _info| {
+                let (mut outcomes, mut rows) = (Vec::new(), Vec::new());
+                move |input, output| {
+                    input.for_each(|capability, arrivals| {
+                        for arrival in arrivals.drain(..) {
+                            count(arrived.as_ref(), &arrival);
+                            outcomes.push(Ok(Delta {
+                                batch: arrival.batch,
+                                diffs: arrival.diffs,
+                                time: arrival.time,
+                            }));
+                        }
+                        exit.pass(&mut outcomes, &mut rows);
+                        output.session(&capability).give_container(&mut rows);
+                        rows.clear();
                     });
-                    output.session(&capability).give_iterator(deltas);
-                });
-            }
-        },
-    )
+                }
+            },
+        )
+    })
+}
+
+fn count(arrived: Option<&Tally>, arrival: &Arrival) {
+    if let Some(arrived) = arrived {
+        arrived.add(arrival.batch.num_rows());
+    }
 }
 
 /// Renders an input with an identity rule.
@@ -123,7 +138,7 @@ pub(super) fn identified<'scope>(
     identity: Identity,
     schema: SchemaRef,
     peers: usize,
-    mut held: Held,
+    (arrived, mut held): (Option<Tally>, Held),
 ) -> Result<Outcomes<'scope>, RenderError> {
     let key_types: Vec<DataType> = identity
         .key
@@ -143,6 +158,7 @@ pub(super) fn identified<'scope>(
                     input.for_each(|capability, arrivals| {
                         let mut session = output.session(&capability);
                         for arrival in arrivals.drain(..) {
+                            count(arrived.as_ref(), &arrival);
                             session.give_iterator(
                                 claim(&arrival, &identity, &key_codec, &row_codec, peers)
                                     .into_iter(),
@@ -305,10 +321,10 @@ pub(super) fn render<'scope>(
     identity: Option<Identity>,
     schema: SchemaRef,
     peers: usize,
-    held: Held,
+    meters: (Option<Tally>, Held),
 ) -> Result<Outcomes<'scope>, RenderError> {
     match identity {
-        None => Ok(append(arrivals)),
-        Some(identity) => identified(arrivals, identity, schema, peers, held),
+        None => Ok(append(arrivals, meters.0)),
+        Some(identity) => identified(arrivals, identity, schema, peers, meters),
     }
 }

@@ -19,6 +19,7 @@ use differential_dataflow::trace::{BatchCursor, TraceReader};
 
 use super::Deltas;
 use super::arrange::{ArrangedRows, RowTrace};
+use super::flow::Tap;
 use super::map::batch;
 use crate::delta::{Delta, Diff, Time};
 use crate::row::{RowBatch, RowCodec, Rows};
@@ -36,20 +37,23 @@ pub(super) struct Sides {
     pub(super) schema: SchemaRef,
 }
 
-/// Renders the join of two arrangements by the same key.
+/// Renders the join of two arrangements by the same key; `tap` counts its rows.
 pub(super) fn join<'scope>(
     left: ArrangedRows<'scope>,
     right: ArrangedRows<'scope>,
     sides: Sides,
+    tap: Tap,
 ) -> Deltas<'scope> {
     let tactic = RowTactic {
         sides: Rc::new(sides),
+        tap,
     };
     join_with_tactic::<RowTrace, RowTrace, RowTactic, Vec<Delta>>(left, right, "Join", tactic)
 }
 
 struct RowTactic {
     sides: Rc<Sides>,
+    tap: Tap,
 }
 
 type SharedBatch = <RowTrace as TraceReader>::Batch;
@@ -67,6 +71,7 @@ impl JoinTactic<Time, Rc<RowBatch>, Rc<RowBatch>, Vec<Delta>> for RowTactic {
         let (right, right_storage) = cursor_list(right);
         Box::new(Unit {
             sides: Rc::clone(&self.sides),
+            tap: Rc::clone(&self.tap),
             left,
             left_storage,
             right,
@@ -83,6 +88,7 @@ impl JoinTactic<Time, Rc<RowBatch>, Rc<RowBatch>, Vec<Delta>> for RowTactic {
 /// The join of one fresh batch with what the other side holds, played out bit by bit.
 struct Unit {
     sides: Rc<Sides>,
+    tap: Tap,
     left: RowCursor,
     left_storage: Vec<SharedBatch>,
     right: RowCursor,
@@ -143,7 +149,11 @@ impl Iterator for Unit {
                 self.ready.push_back(pairs.finish(&self.sides, time));
             }
         }
-        self.ready.pop_front().map(|delta| vec![delta])
+        let delta = self.ready.pop_front()?;
+        if let Some(tally) = self.tap.get() {
+            tally.add(delta.len());
+        }
+        Some(vec![delta])
     }
 }
 

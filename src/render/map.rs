@@ -12,46 +12,31 @@ use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::Operator;
 
-use super::{Deltas, Outcome, Outcomes, reject};
+use super::flow::Flow;
+use super::{Outcome, Outcomes, reject};
 use crate::delta::{Delta, Diff};
 use crate::plan::Step;
 
 /// Applies `logic` to each delta as it comes.
-pub(super) fn each<'scope, L>(stream: Deltas<'scope>, name: &str, mut logic: L) -> Outcomes<'scope>
+pub(super) fn each<'scope, L>(
+    rows: impl Into<Flow<'scope>>,
+    name: &'static str,
+    logic: L,
+) -> Outcomes<'scope>
 where
     L: FnMut(Delta, &mut Vec<Outcome>) + 'static,
 {
-    stream.unary::<CapacityContainerBuilder<Vec<Outcome>>, _, _, _>(
-        Pipeline,
-        name,
-        move |_capability, _info| {
-            let mut outcomes = Vec::new();
-            move |input, output| {
-                input.for_each(|capability, deltas| {
-                    for delta in deltas.drain(..) {
-                        logic(delta, &mut outcomes);
-                    }
-                    if !outcomes.is_empty() {
-                        output.session(&capability).give_container(&mut outcomes);
-                        outcomes.clear();
-                    }
-                });
-            }
-        },
-    )
+    Outcomes::of_stage(rows, name, logic)
 }
 
 /// Renders a map's steps.
 pub(super) fn map<'scope>(
-    stream: Deltas<'scope>,
+    rows: impl Into<Flow<'scope>>,
     steps: Vec<Step>,
     views: Vec<String>,
 ) -> Outcomes<'scope> {
-    each(stream, "Map", move |delta, outcomes| {
+    each(rows, "Map", move |delta, outcomes| {
         apply(&steps, &views, delta, outcomes)
     })
 }
@@ -146,12 +131,12 @@ pub(super) fn batch(
 
 /// Renders an unnest: one row per element of the list columns, side by side.
 pub(super) fn unnest<'scope>(
-    stream: Deltas<'scope>,
+    rows: impl Into<Flow<'scope>>,
     columns: Vec<usize>,
     keep_empty: bool,
     schema: SchemaRef,
 ) -> Outcomes<'scope> {
-    each(stream, "Unnest", move |delta, outcomes| {
+    each(rows, "Unnest", move |delta, outcomes| {
         let unnested = unnest_delta(&delta, &columns, keep_empty, &schema)
             .expect("the plan unnests list columns only");
         if !unnested.is_empty() {
@@ -210,19 +195,24 @@ fn unnest_delta(
 }
 
 /// Renders a negation.
-pub(super) fn negate(stream: Deltas<'_>) -> Outcomes<'_> {
-    each(stream, "Negate", |delta, outcomes| {
+pub(super) fn negate<'scope>(rows: impl Into<Flow<'scope>>) -> Outcomes<'scope> {
+    each(rows, "Negate", |delta, outcomes| {
         outcomes.push(Ok(delta.negate()))
     })
 }
 
-/// The same columns under another schema: other names, other nullability.
-pub(super) fn relabel<'scope>(stream: Deltas<'scope>, schema: SchemaRef) -> Outcomes<'scope> {
-    each(stream, "Relabel", move |delta, outcomes| {
-        let columns = delta.batch.columns().to_vec();
-        let rows = delta.len();
-        let relabelled = batch(&schema, columns, rows).expect("a relabelled batch keeps its types");
-        outcomes.push(Ok(delta.with_batch(relabelled)));
+/// Renders the rows of some flows together, whose columns are of the same types. The rows take over
+/// the names and nullability of a schema.
+pub(super) fn union<'scope>(flows: Vec<Flow<'scope>>, schema: SchemaRef) -> Outcomes<'scope> {
+    each(Flow::together(flows), "Union", move |delta, outcomes| {
+        let delta = if delta.batch.schema_ref() == &schema {
+            delta
+        } else {
+            let columns = delta.batch.columns().to_vec();
+            let rows = batch(&schema, columns, delta.len());
+            delta.with_batch(rows.expect("a relabelled batch keeps its types"))
+        };
+        outcomes.push(Ok(delta));
     })
 }
 

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
-use crate::delta::Time;
+use super::Deltas;
+use crate::delta::Delta;
 use crate::plan::NodeId;
 
 /// What a node has done on one worker.
@@ -56,7 +56,8 @@ impl Meter {
         Some(&self.counts[node.0])
     }
 
-    /// Notes that operators are part of a node.
+    /// Notes that operators are part of a node. What runs in an operator of another node is
+    /// measured with that one.
     pub(super) fn note(&self, node: NodeId, operators: Range<usize>) {
         let mut nodes = self.nodes.borrow_mut();
         if nodes.len() < operators.end {
@@ -65,24 +66,51 @@ impl Meter {
         nodes[operators].fill(Some(node));
     }
 
-    /// Counts the rows of a stream as the node's, where `counter` says.
-    pub(super) fn count<'scope, D: Clone + 'static>(
-        &self,
-        node: NodeId,
-        stream: Stream<'scope, Time, Vec<D>>,
-        rows: impl Fn(&D) -> usize + 'static,
-        counter: impl Fn(&NodeCounts) -> &AtomicU64 + 'static,
-    ) -> Stream<'scope, Time, Vec<D>> {
+    /// Counts rows that leave a node.
+    pub(super) fn records_out(&self, node: NodeId) -> Tally {
         let counts = Arc::clone(&self.counts);
-        stream.unary::<CapacityContainerBuilder<Vec<D>>, _, _, _>(
+        Tally {
+            counts,
+            node,
+            counter: |counts| &counts.records_out,
+        }
+    }
+
+    /// Counts rows that arrive at a node from outside.
+    pub(super) fn arrived(&self, node: NodeId) -> Tally {
+        let counts = Arc::clone(&self.counts);
+        Tally {
+            counts,
+            node,
+            counter: |counts| &counts.arrived,
+        }
+    }
+}
+
+/// Counts rows of a node.
+pub(super) struct Tally {
+    counts: Arc<[NodeCounts]>,
+    node: NodeId,
+    counter: fn(&NodeCounts) -> &AtomicU64,
+}
+
+impl Tally {
+    /// Adds some rows.
+    pub(super) fn add(&self, rows: usize) {
+        let counter = (self.counter)(&self.counts[self.node.0]);
+        counter.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Renders the count of a stream whose own operator does not count.
+    pub(super) fn count(self, stream: Deltas<'_>) -> Deltas<'_> {
+        stream.unary::<CapacityContainerBuilder<Vec<Delta>>, _, _, _>(
             Pipeline,
             "Count",
             move |_capability, _info| {
                 move |input, output| {
-                    input.for_each(|capability, data| {
-                        let sum: usize = data.iter().map(&rows).sum();
-                        counter(&counts[node.0]).fetch_add(sum as u64, Ordering::Relaxed);
-                        output.session(&capability).give_container(data);
+                    input.for_each(|capability, deltas| {
+                        self.add(deltas.iter().map(Delta::len).sum());
+                        output.session(&capability).give_container(deltas);
                     });
                 }
             },

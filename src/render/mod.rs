@@ -2,11 +2,15 @@
 //!
 //! A [`Plan`] and a timely scope flow in; input handles and, for each view, its
 //! changes by epoch flow out. Streams carry [`Delta`]s; rows cross workers only where something is
-//! arranged or grouped by key. Rows that an expression fails on leave their operator as rejects
-//! beside the data. An arrangement of a node by a key is made once, whoever asks for it.
+//! arranged or grouped by key. An arrangement of a node by a key is made once, whoever asks for it.
 //!
-//! Nodes that read `tillrace.rejects` are rendered after all others, so that they see every reject
-//! but those that they make themselves; these are only shown.
+//! What an epoch costs is mostly the number of operators, so there are few: work done row by row
+//! for one reader is done in the reader's operator ([`flow`]), rows are counted where they leave an
+//! operator anyway, and all outputs end in one operator ([`publish`]).
+//!
+//! Rows that an expression fails on are put aside as rejects. Nodes that read `tillrace.rejects` are
+//! rendered after all others and see the rejects of an epoch when no other node can find more of it, so that
+//! they see every reject but those that they make themselves; these are only shown.
 
 pub mod accumulate;
 mod arrange;
@@ -16,6 +20,7 @@ mod collate;
 mod columns;
 mod epoch;
 mod extremum;
+mod flow;
 mod frame;
 mod general;
 mod group;
@@ -25,6 +30,7 @@ mod keys;
 mod map;
 mod meter;
 mod partial;
+mod publish;
 mod reduce;
 pub mod reject;
 mod sieve;
@@ -39,18 +45,19 @@ use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::operators::core::OkErr;
-use timely::dataflow::operators::{Concatenate, Input as _};
+use timely::dataflow::operators::Input as _;
 use timely::dataflow::{InputHandle, Scope, Stream};
 
+use flow::{Flow, Outcome, Outcomes, Rejects, Tap};
 pub use input::Arrival;
 pub(crate) use meter::{Meter, NodeCounts};
+pub(crate) use publish::Answers;
 
 use crate::delta::{Delta, Time};
 use crate::plan::{NodeId, Op, Plan, Relation, SortKey, Step};
 use arrange::{ArrangedRows, Arrangement};
 use columns::Columns;
-use meter::Held;
+use meter::{Held, Tally};
 
 /// Why a plan has no dataflow.
 #[derive(Debug, thiserror::Error)]
@@ -66,10 +73,6 @@ pub enum RenderError {
     Aggregate(#[from] accumulate::AccumulateError),
 }
 
-/// Rows that go on, or rows of rejects.
-type Outcome = Result<Delta, Delta>;
-/// A stream of either.
-type Outcomes<'scope> = Stream<'scope, Time, Vec<Outcome>>;
 /// A stream of changes to a node's rows.
 pub(crate) type Deltas<'scope> = Stream<'scope, Time, Vec<Delta>>;
 
@@ -77,11 +80,11 @@ pub(crate) type Deltas<'scope> = Stream<'scope, Time, Vec<Delta>>;
 pub(crate) type ArrivalHandle = InputHandle<Time, CapacityContainerBuilder<Vec<Arrival>>>;
 
 /// What a rendered plan is driven and read by.
-pub(crate) struct Rendered<'scope> {
+pub(crate) struct Rendered {
     /// One handle an input of the plan, in order; the rejects' handle takes what decoding rejects.
     pub(crate) inputs: Vec<ArrivalHandle>,
-    /// The changes of each output's rows, in order.
-    pub(crate) outputs: Vec<Deltas<'scope>>,
+    /// The changes of the outputs' rows.
+    pub(crate) answers: Answers,
 }
 
 /// Renders a plan. `only_added` says that no input ever takes rows back one by one; a meter counts
@@ -97,7 +100,7 @@ pub(crate) fn render<'scope>(
     (worker, peers): (usize, usize),
     only_added: bool,
     meter: Option<&Meter>,
-) -> Result<Rendered<'scope>, RenderError> {
+) -> Result<Rendered, RenderError> {
     let mut builder = Builder {
         scope,
         plan,
@@ -106,9 +109,10 @@ pub(crate) fn render<'scope>(
         meter,
         rendering: NodeId(0),
         only_added: Vec::new(),
-        streams: vec![None; plan.nodes.len()],
+        readers: readers(plan),
+        flows: plan.nodes.iter().map(|_| None).collect(),
         arrangements: HashMap::new(),
-        rejects: Vec::new(),
+        rejects: Rejects::default(),
     };
     let (inputs, arrivals): (Vec<ArrivalHandle>, Vec<_>) =
         plan.inputs.iter().map(|_| scope.new_input()).unzip();
@@ -124,17 +128,29 @@ pub(crate) fn render<'scope>(
         })?;
     }
     let found = std::mem::take(&mut builder.rejects);
+    let fed_back = builder.feed_back(&late, &found);
     for (node, _) in late.iter().enumerate().filter(|(_, late)| **late) {
         builder.render_metered(NodeId(node), |builder, id| {
-            builder.render_late(id, &arrivals, &found)
+            builder.render_late(id, &arrivals, fed_back.as_ref())
         })?;
     }
-    let outputs = plan
-        .outputs
-        .iter()
-        .map(|output| builder.output(output.node))
-        .collect();
-    Ok(Rendered { inputs, outputs })
+    let mut shown = vec![std::mem::take(&mut builder.rejects)];
+    if fed_back.is_none() {
+        shown.push(found);
+    }
+    let answers = builder.publish(shown);
+    Ok(Rendered { inputs, answers })
+}
+
+/// By node: how many nodes and outputs read it.
+fn readers(plan: &Plan) -> Vec<usize> {
+    let mut readers = vec![0; plan.nodes.len()];
+    let of_nodes = plan.nodes.iter().flat_map(|node| node.op.inputs());
+    let of_outputs = plan.outputs.iter().map(|output| output.node);
+    for node in of_nodes.chain(of_outputs) {
+        readers[node.0] += 1;
+    }
+    readers
 }
 
 /// A plan on its way to a dataflow.
@@ -148,9 +164,13 @@ struct Builder<'scope, 'plan> {
     rendering: NodeId,
     /// By node: whether none of its rows is ever taken back.
     only_added: Vec<bool>,
-    streams: Vec<Option<Deltas<'scope>>>,
+    /// By node: how many nodes and outputs read it.
+    readers: Vec<usize>,
+    /// By node: its rows, until the only reader has taken them.
+    flows: Vec<Option<Flow<'scope>>>,
     arrangements: HashMap<ArrangementOf, KeyedRows<'scope>>,
-    rejects: Vec<Deltas<'scope>>,
+    /// The rejects that operators rendered from here on find.
+    rejects: Rejects,
 }
 
 /// Which arrangement: of which node, by which key, and whether rows with nulls in it are kept.
@@ -177,20 +197,6 @@ impl<'scope> Builder<'scope, '_> {
         late
     }
 
-    /// The rows of a node that has been rendered.
-    fn stream(&self, node: NodeId) -> Deltas<'scope> {
-        self.streams[node.0]
-            .clone()
-            .expect("a node comes after what it reads")
-    }
-
-    /// The rows that go on; the rejects are put aside.
-    fn outcomes(&mut self, outcomes: Outcomes<'scope>) -> Deltas<'scope> {
-        let (rows, rejects) = outcomes.ok_err(|outcome| outcome);
-        self.rejects.push(rejects);
-        rows
-    }
-
     /// Where a table of the node that is being rendered tells how many entries it has.
     fn held(&self) -> Held {
         Held::of(self.meter, self.rendering)
@@ -208,9 +214,12 @@ impl<'scope> Builder<'scope, '_> {
         };
         let first = self.scope.worker().peek_identifier();
         render(self, id)?;
-        let rows = self.stream(id);
-        let counted = meter.count(id, rows, Delta::len, |counts| &counts.records_out);
-        self.streams[id.0] = Some(counted);
+        let rows = self.flows[id.0].take().expect("it has just been rendered");
+        let mut rows = self.counted(rows, meter.records_out(id));
+        if self.readers[id.0] != 1 {
+            rows = rows.realize().into();
+        }
+        self.flows[id.0] = Some(rows);
         meter.note(id, first..self.scope.worker().peek_identifier());
         Ok(())
     }
@@ -219,18 +228,23 @@ impl<'scope> Builder<'scope, '_> {
         &mut self,
         id: NodeId,
         arrivals: &[Stream<'scope, Time, Vec<Arrival>>],
-        found: &[Deltas<'scope>],
+        fed_back: Option<&Deltas<'scope>>,
     ) -> Result<(), RenderError> {
-        if let Op::Input(input) = &self.plan.nodes[id.0].op {
-            let decoded = input::append(arrivals[*input].clone());
-            let decoded = decoded
-                .ok_err::<Vec<Delta>, _, Vec<Delta>, _, _>(|outcome| outcome)
-                .0;
-            let all = found.iter().cloned().chain([decoded]);
-            self.streams[id.0] = Some(self.scope.concatenate(all));
-            return Ok(());
-        }
-        self.render_node(id, arrivals)
+        let Op::Input(input) = &self.plan.nodes[id.0].op else {
+            return self.render_node(id, arrivals);
+        };
+        let decoded = input::append(arrivals[*input].clone(), self.arrived(id));
+        let decoded = self.rows(decoded);
+        let found = fed_back.map(|found| found.clone().into());
+        let all = [decoded].into_iter().chain(found).collect();
+        let rows = self.rows(map::union(all, self.plan.nodes[id.0].schema.clone()));
+        self.flows[id.0] = Some(rows);
+        Ok(())
+    }
+
+    /// Counts the rows that arrive at a node from outside.
+    fn arrived(&self, id: NodeId) -> Option<Tally> {
+        self.meter.map(|meter| meter.arrived(id))
     }
 
     fn render_node(
@@ -250,20 +264,16 @@ impl<'scope> Builder<'scope, '_> {
                     }
                     Relation::Rejects | Relation::Blocks => None,
                 };
-                let mut arrivals = arrivals[*at].clone();
-                if let Some(meter) = self.meter {
-                    let rows = |arrival: &Arrival| arrival.batch.num_rows();
-                    arrivals = meter.count(id, arrivals, rows, |counts| &counts.arrived);
-                }
-                let held = self.held();
+                let meters = (self.arrived(id), self.held());
                 let schema = source.schema.clone();
-                let rows = input::render(arrivals, identity, schema, self.peers, held)?;
-                self.outcomes(rows)
+                let arrivals = arrivals[*at].clone();
+                let rows = input::render(arrivals, identity, schema, self.peers, meters)?;
+                self.rows(rows)
             }
-            Op::Constant(rows) => self.constant(&rows.0),
+            Op::Constant(rows) => self.constant(&rows.0).into(),
             Op::Map { input, steps } => {
-                let mapped = map::map(self.stream(*input), steps.clone(), views);
-                self.outcomes(mapped)
+                let mapped = map::map(self.flow(*input), steps.clone(), views);
+                self.rows(mapped)
             }
             Op::Unnest {
                 input,
@@ -271,8 +281,8 @@ impl<'scope> Builder<'scope, '_> {
                 keep_empty,
             } => {
                 let (columns, schema) = (columns.clone(), node.schema.clone());
-                let rows = map::unnest(self.stream(*input), columns, *keep_empty, schema);
-                self.outcomes(rows)
+                let rows = map::unnest(self.flow(*input), columns, *keep_empty, schema);
+                self.rows(rows)
             }
             Op::Reduce {
                 input,
@@ -303,17 +313,15 @@ impl<'scope> Builder<'scope, '_> {
             }
             Op::Window { .. } => window::render(self, id)?,
             Op::Union { inputs } => {
-                let inputs: Vec<_> = inputs.iter().map(|input| self.stream(*input)).collect();
-                let rows = self.scope.concatenate(inputs);
-                let rows = map::relabel(rows, node.schema.clone());
-                self.outcomes(rows)
+                let inputs: Vec<_> = inputs.iter().map(|input| self.flow(*input)).collect();
+                self.rows(map::union(inputs, node.schema.clone()))
             }
             Op::Negate { input } => {
-                let rows = map::negate(self.stream(*input));
-                self.outcomes(rows)
+                let rows = map::negate(self.flow(*input));
+                self.rows(rows)
             }
         };
-        self.streams[id.0] = Some(rows);
+        self.flows[id.0] = Some(rows);
         Ok(())
     }
 
@@ -334,7 +342,7 @@ impl<'scope> Builder<'scope, '_> {
         sides: [(NodeId, &Vec<Arc<dyn PhysicalExpr>>); 2],
         null_equal: bool,
         residual: Option<&Arc<dyn PhysicalExpr>>,
-    ) -> Result<Deltas<'scope>, RenderError> {
+    ) -> Result<Flow<'scope>, RenderError> {
         let [left, right] = sides;
         let left = self.arranged(left.0, left.1, null_equal)?;
         let right = self.arranged(right.0, right.1, null_equal)?;
@@ -344,12 +352,13 @@ impl<'scope> Builder<'scope, '_> {
             right: right.arrangement.value_codec(&right.schema)?,
             schema: node.schema.clone(),
         };
-        let joined = join::join(left.arranged, right.arranged, codecs);
+        let tap = Tap::default();
+        let joined = join::join(left.arranged, right.arranged, codecs, Tap::clone(&tap));
         let Some(residual) = residual else {
-            return Ok(joined);
+            return Ok(Flow::tapped(joined, tap));
         };
         let filter = vec![Step::Filter(Arc::clone(residual))];
-        Ok(self.outcomes(map::map(joined, filter, node.views.clone())))
+        Ok(self.rows(map::map(joined, filter, node.views.clone())))
     }
 
     /// A node's whole rows by a key; made once.
@@ -371,12 +380,12 @@ impl<'scope> Builder<'scope, '_> {
             .map(|key| columns.add(key))
             .collect::<Result<_, _>>()?;
         let (step, schema) = columns.finish();
-        let mut stream = self.stream(node);
+        let mut rows = self.flow(node);
         if let Some(step) = step {
-            stream = self.outcomes(map::map(stream, vec![step], source.views.clone()));
+            rows = self.rows(map::map(rows, vec![step], source.views.clone()));
         }
         let arrangement = Arrangement::of_rows(key, width, null_keys);
-        let arranged = arrange::arrange(stream, &schema, &arrangement, self.peers)?;
+        let arranged = arrange::arrange(rows, &schema, &arrangement, self.peers)?;
         let rows = KeyedRows {
             arranged,
             arrangement,
@@ -393,7 +402,7 @@ impl<'scope> Builder<'scope, '_> {
         partition: &[Arc<dyn PhysicalExpr>],
         order: &[SortKey],
         (skip, limit, number): (usize, Option<usize>, bool),
-    ) -> Result<Deltas<'scope>, RenderError> {
+    ) -> Result<Flow<'scope>, RenderError> {
         let source = &self.plan.nodes[input.0];
         let width = source.schema.fields().len();
         let mut columns = Columns::all_of(source.schema.clone());
@@ -425,16 +434,16 @@ impl<'scope> Builder<'scope, '_> {
         }
         let (step, schema) = columns.finish();
         let node = &self.plan.nodes[id.0];
-        let mut stream = self.stream(input);
+        let mut rows = self.flow(input);
         if let Some(step) = step {
-            stream = self.outcomes(map::map(stream, vec![step], node.views.clone()));
+            rows = self.rows(map::map(rows, vec![step], node.views.clone()));
         }
         let arrangement = Arrangement {
             key,
             value,
             null_keys: true,
         };
-        let arranged = arrange::arrange(stream, &schema, &arrangement, self.peers)?;
+        let arranged = arrange::arrange(rows, &schema, &arrangement, self.peers)?;
         let first = topk::First {
             skip: skip as u64,
             limit: limit.map_or(u64::MAX, |limit| limit as u64),
@@ -443,20 +452,6 @@ impl<'scope> Builder<'scope, '_> {
             key_codec: arrangement.key_codec(&schema)?,
             value_codec: arrangement.value_codec(&schema)?,
         };
-        Ok(self.outcomes(topk::first(arranged, first)))
-    }
-
-    /// The rows of an output's node; the rejects' output also has those of the late nodes.
-    fn output(&mut self, node: NodeId) -> Deltas<'scope> {
-        let rows = self.stream(node);
-        let is_rejects = matches!(
-            &self.plan.nodes[node.0].op,
-            Op::Input(input) if self.plan.inputs[*input].relation == Relation::Rejects
-        );
-        if !is_rejects {
-            return rows;
-        }
-        let late = std::mem::take(&mut self.rejects);
-        self.scope.concatenate(late.into_iter().chain([rows]))
+        Ok(self.rows(topk::first(arranged, first)))
     }
 }

@@ -12,17 +12,14 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::Operator;
 
+use super::RenderError;
 use super::accumulate::{AccumulateError, Accumulators, Layout};
-use super::epoch::Timed;
+use super::epoch::{Messages, Timed, waiting};
+use super::flow::Flow;
 use super::group::Grouping;
 use super::keys::KeyGroups;
-use super::{Deltas, RenderError};
 use crate::delta::{Delta, Time};
 use crate::row::{RowCodec, Rows, key_hash, owner};
 
@@ -93,6 +90,10 @@ pub(super) struct Partial {
     key_schema: SchemaRef,
     peers: usize,
     known: Known,
+    /// The sums of times that are not complete.
+    pending: BTreeMap<Time, Touched>,
+    /// Sums that were taken before their time was complete.
+    early: BTreeMap<Time, Vec<Partials>>,
     /// The groups of each row of the delta at hand.
     slots: Vec<usize>,
     /// Memory of a time that is over.
@@ -135,48 +136,63 @@ impl Partial {
             key_schema,
             peers,
             known,
+            pending: BTreeMap::new(),
+            early: BTreeMap::new(),
             slots: Vec::new(),
             spare: None,
         })
     }
 
-    /// Renders the partial sums of a stream.
-    pub(super) fn render(mut self, stream: Deltas<'_>) -> Stream<'_, Time, Vec<Partials>> {
-        stream.unary_frontier::<CapacityContainerBuilder<Vec<Partials>>, _, _, _>(
-            Pipeline,
-            "GroupPartially",
-            move |_capability, _info| {
-                let mut pending: BTreeMap<Time, (Capability<Time>, Touched)> = BTreeMap::new();
-                move |(input, frontier), output| {
-                    input.for_each(|capability, deltas| {
-                        for delta in deltas.drain(..) {
-                            let time = delta.time;
-                            let (_, touched) = pending.entry(time).or_insert_with(|| {
-                                (capability.delayed(&time, 0), self.untouched())
-                            });
-                            self.add(touched, &delta);
-                            if self.known.keys.len() < MOST_GROUPS {
-                                continue;
-                            }
-                            for (time, (capability, touched)) in &mut pending {
-                                let parts = self.take(touched, *time);
-                                output.session(&capability).give_iterator(parts.into_iter());
-                            }
-                            self.forget();
-                        }
-                    });
-                    while let Some(entry) = pending.first_entry() {
-                        if frontier.less_equal(entry.key()) {
-                            break;
-                        }
-                        let (time, (capability, mut touched)) = entry.remove_entry();
-                        let parts = self.take(&mut touched, time);
-                        output.session(&capability).give_iterator(parts.into_iter());
-                        self.spare = Some(touched);
-                    }
+    /// Renders the partial sums of rows.
+    pub(super) fn render(mut self, rows: Flow<'_>) -> Messages<'_, Partials> {
+        let mut pending: BTreeMap<Time, Capability<Time>> = BTreeMap::new();
+        waiting(rows, "GroupPartially", move |inlets, is_open, output| {
+            inlets.each(|capability, delta| {
+                let held = || capability.delayed(&delta.time, 0);
+                pending.entry(delta.time).or_insert_with(held);
+                self.add(&delta);
+                for (time, parts) in std::mem::take(&mut self.early) {
+                    let mut session = output.session(&pending[&time]);
+                    session.give_iterator(parts.into_iter());
                 }
-            },
-        )
+            });
+            while let Some(entry) = pending.first_entry() {
+                if is_open(entry.key()) {
+                    break;
+                }
+                let (time, capability) = entry.remove_entry();
+                let parts = self.complete(time);
+                output.session(&capability).give_iterator(parts.into_iter());
+            }
+        })
+    }
+
+    /// Adds rows to the sums of their time.
+    pub(super) fn add(&mut self, delta: &Delta) {
+        let time = delta.time;
+        let mut touched = match self.pending.remove(&time) {
+            Some(touched) => touched,
+            None => self.untouched(),
+        };
+        self.add_to(&mut touched, delta);
+        self.pending.insert(time, touched);
+        if self.known.keys.len() >= MOST_GROUPS {
+            for (time, mut touched) in std::mem::take(&mut self.pending) {
+                let parts = self.take(&mut touched, time);
+                self.early.entry(time).or_default().extend(parts);
+            }
+            self.forget();
+        }
+    }
+
+    /// Takes the sums of a time to which nothing more is added.
+    pub(super) fn complete(&mut self, time: Time) -> Vec<Partials> {
+        let mut parts = self.early.remove(&time).unwrap_or_default();
+        if let Some(mut touched) = self.pending.remove(&time) {
+            parts.extend(self.take(&mut touched, time));
+            self.spare = Some(touched);
+        }
+        parts
     }
 
     fn untouched(&mut self) -> Touched {
@@ -193,7 +209,7 @@ impl Partial {
         self.spare = None;
     }
 
-    fn add(&mut self, touched: &mut Touched, delta: &Delta) {
+    fn add_to(&mut self, touched: &mut Touched, delta: &Delta) {
         let column = |column: &usize| delta.batch.column(*column).clone();
         let keys: Vec<ArrayRef> = self.grouping.keys.iter().map(column).collect();
         self.known

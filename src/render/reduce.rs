@@ -18,6 +18,7 @@ use super::arrange::{Arrangement, arrange};
 use super::collate::{Part, collate};
 use super::columns::{Columns, column};
 use super::extremum::Extremum;
+use super::flow::Flow;
 use super::general::{General, general};
 use super::group::{Grouping, group};
 use super::sieve::sieve;
@@ -42,8 +43,7 @@ fn class_of(aggregate: &Aggregate, input: &Schema) -> Class {
 }
 
 /// A reduction whose expressions have become columns of its input.
-struct Prepared<'scope> {
-    stream: Deltas<'scope>,
+struct Prepared {
     input: SchemaRef,
     keys: Vec<usize>,
     aggregates: Vec<Aggregate>,
@@ -59,14 +59,14 @@ pub(super) fn reduce<'scope>(
     keys: &[Arc<dyn PhysicalExpr>],
     aggregates: &[Aggregate],
     node: NodeId,
-) -> Result<Deltas<'scope>, RenderError> {
+) -> Result<Flow<'scope>, RenderError> {
     let schema = builder.plan.nodes[node.0].schema.clone();
-    let mut prepared = prepare(builder, input, keys, aggregates, node)?;
+    let (mut rows, prepared) = prepare(builder, input, keys, aggregates, node)?;
     let only_added = builder.only_added[input.0];
     if aggregates.is_empty() && only_added && !prepared.keys.is_empty() {
         let keys = prepared.keys.clone();
-        let new = sieve(prepared.stream, &prepared.input, keys)?;
-        prepared.stream = builder.outcomes(new);
+        let new = sieve(rows, &prepared.input, keys)?;
+        rows = builder.rows(new);
     }
     let classes: Vec<Class> = prepared
         .aggregates
@@ -75,11 +75,14 @@ pub(super) fn reduce<'scope>(
         .collect();
     if classes.iter().all(|class| *class == Class::Accumulable) {
         let all: Vec<usize> = (0..aggregates.len()).collect();
-        return accumulable(builder, &prepared, &all, schema);
+        return accumulable(builder, rows, &prepared, &all, schema);
     }
+    // Each class reads the rows.
+    let stream = rows.realize();
     Collation {
         builder,
         only_added,
+        stream,
         prepared,
         classes,
         schema,
@@ -96,7 +99,7 @@ fn prepare<'scope>(
     keys: &[Arc<dyn PhysicalExpr>],
     aggregates: &[Aggregate],
     node: NodeId,
-) -> Result<Prepared<'scope>, RenderError> {
+) -> Result<(Flow<'scope>, Prepared), RenderError> {
     let views = builder.plan.nodes[node.0].views.clone();
     let mut columns = Columns::new(builder.plan.nodes[input.0].schema.clone());
     let key_columns: Vec<usize> = keys
@@ -126,10 +129,10 @@ fn prepare<'scope>(
         filters.push(filter);
     }
     let (steps, schema) = columns.finish();
-    let stream = builder.stream(input);
-    let stream = match steps {
-        Some(step) => builder.outcomes(map::map(stream, vec![step], views.clone())),
-        None => stream,
+    let rows = builder.flow(input);
+    let rows = match steps {
+        Some(step) => builder.rows(map::map(rows, vec![step], views.clone())),
+        None => rows,
     };
     let aggregates = prepared
         .into_iter()
@@ -151,15 +154,15 @@ fn prepare<'scope>(
             ..aggregate.clone()
         })
         .collect();
-    Ok(Prepared {
-        stream,
+    let prepared = Prepared {
         input: schema,
         keys: key_columns,
         aggregates,
         args,
         filters,
         views,
-    })
+    };
+    Ok((rows, prepared))
 }
 
 /// An argument over the columns. Functions that are computed anew are told their constants as such:
@@ -179,10 +182,11 @@ fn argument(
 /// Renders some aggregates of a reduction that all add up.
 fn accumulable<'scope>(
     builder: &mut Builder<'scope, '_>,
-    prepared: &Prepared<'scope>,
+    rows: Flow<'scope>,
+    prepared: &Prepared,
     which: &[usize],
     schema: SchemaRef,
-) -> Result<Deltas<'scope>, RenderError> {
+) -> Result<Flow<'scope>, RenderError> {
     let grouping = Grouping {
         keys: prepared.keys.clone(),
         aggregates: which
@@ -196,13 +200,13 @@ fn accumulable<'scope>(
     };
     let (worker, peers) = (builder.worker, builder.peers);
     let outcomes = group(
-        prepared.stream.clone(),
+        rows,
         &prepared.input,
         grouping,
         (worker, peers),
         builder.held(),
     )?;
-    Ok(builder.outcomes(outcomes))
+    Ok(builder.rows(outcomes))
 }
 
 /// A reduction with aggregates of several classes.
@@ -210,7 +214,8 @@ struct Collation<'a, 'scope, 'plan> {
     builder: &'a mut Builder<'scope, 'plan>,
     /// Whether no row of the input is ever taken back.
     only_added: bool,
-    prepared: Prepared<'scope>,
+    stream: Deltas<'scope>,
+    prepared: Prepared,
     classes: Vec<Class>,
     schema: SchemaRef,
     parts: Vec<Part<'scope>>,
@@ -219,7 +224,7 @@ struct Collation<'a, 'scope, 'plan> {
 }
 
 impl<'scope> Collation<'_, 'scope, '_> {
-    fn render(mut self) -> Result<Deltas<'scope>, RenderError> {
+    fn render(mut self) -> Result<Flow<'scope>, RenderError> {
         self.columns = vec![(0, 0); self.classes.len()];
         let of = |wanted: fn(Class) -> bool, classes: &[Class]| -> Vec<usize> {
             (0..classes.len())
@@ -243,8 +248,9 @@ impl<'scope> Collation<'_, 'scope, '_> {
             self.general_part(&general)?;
         }
         let keys = self.prepared.keys.len();
-        let collated = collate(self.parts, keys, self.columns, self.schema)?;
-        Ok(self.builder.outcomes(collated))
+        let scope = self.builder.scope;
+        let collated = collate(scope, self.parts, keys, self.columns, self.schema)?;
+        Ok(self.builder.rows(collated))
     }
 
     fn keys(&self) -> usize {
@@ -267,12 +273,13 @@ impl<'scope> Collation<'_, 'scope, '_> {
 
     fn accumulable_part(&mut self, which: &[usize]) -> Result<(), RenderError> {
         let schema = self.part_schema(which);
-        let stream = accumulable(self.builder, &self.prepared, which, schema.clone())?;
+        let rows = self.stream.clone().into();
+        let rows = accumulable(self.builder, rows, &self.prepared, which, schema.clone())?;
         // No row of this part means no group: its answers for nothing are never asked for.
         self.push(
             which,
             Part {
-                stream,
+                rows,
                 schema,
                 of_nothing: Vec::new(),
             },
@@ -282,7 +289,7 @@ impl<'scope> Collation<'_, 'scope, '_> {
 
     /// The rows that count for an aggregate: its keys and arguments where its filter is true and
     /// no argument is null.
-    fn rows_of(&mut self, at: usize) -> (Deltas<'scope>, SchemaRef) {
+    fn rows_of(&mut self, at: usize) -> (Flow<'scope>, SchemaRef) {
         let prepared = &self.prepared;
         let mut steps: Vec<Step> = Vec::new();
         if let Some(filter) = prepared.filters[at] {
@@ -320,19 +327,18 @@ impl<'scope> Collation<'_, 'scope, '_> {
             exprs,
             schema: schema.clone(),
         });
-        let mapped = map::map(prepared.stream.clone(), steps, prepared.views.clone());
-        (self.builder.outcomes(mapped), schema)
+        let mapped = map::map(self.stream.clone(), steps, prepared.views.clone());
+        (self.builder.rows(mapped), schema)
     }
 
     fn distinct_part(&mut self, at: usize) -> Result<(), RenderError> {
-        let (mut stream, input) = self.rows_of(at);
+        let (mut rows, input) = self.rows_of(at);
         let width = input.fields().len();
         if self.only_added {
-            let new = sieve(stream, &input, (0..width).collect())?;
-            stream = self.builder.outcomes(new);
+            let new = sieve(rows, &input, (0..width).collect())?;
+            rows = self.builder.rows(new);
         }
-        let rows = Prepared {
-            stream,
+        let values = Prepared {
             input: input.clone(),
             keys: (0..width).collect(),
             aggregates: Vec::new(),
@@ -340,7 +346,7 @@ impl<'scope> Collation<'_, 'scope, '_> {
             filters: Vec::new(),
             views: self.prepared.views.clone(),
         };
-        let distinct = accumulable(self.builder, &rows, &[], input.clone())?;
+        let distinct = accumulable(self.builder, rows, &values, &[], input.clone())?;
         let args: Vec<usize> = (self.keys()..width).collect();
         let aggregate = Aggregate {
             args: args.iter().map(|arg| column(&input, *arg)).collect(),
@@ -356,7 +362,6 @@ impl<'scope> Collation<'_, 'scope, '_> {
         nothing.resize(1);
         let (answers, _) = nothing.evaluate(&layout, &[0]);
         let prepared = Prepared {
-            stream: distinct,
             input,
             keys: (0..self.keys()).collect(),
             aggregates: vec![aggregate],
@@ -364,12 +369,12 @@ impl<'scope> Collation<'_, 'scope, '_> {
             filters: vec![None],
             views: self.prepared.views.clone(),
         };
-        let stream = accumulable(self.builder, &prepared, &[0], schema.clone())?;
+        let rows = accumulable(self.builder, distinct, &prepared, &[0], schema.clone())?;
         let of_nothing = encode_answers(&schema, self.keys(), &answers)?;
         self.push(
             &[at],
             Part {
-                stream,
+                rows,
                 schema,
                 of_nothing,
             },
@@ -378,7 +383,7 @@ impl<'scope> Collation<'_, 'scope, '_> {
     }
 
     fn extremum_part(&mut self, at: usize, greatest: bool) -> Result<(), RenderError> {
-        let (stream, input) = self.rows_of(at);
+        let (rows, input) = self.rows_of(at);
         let keys = self.keys();
         let schema = self.part_schema(&[at]);
         let extremum = Extremum {
@@ -387,14 +392,14 @@ impl<'scope> Collation<'_, 'scope, '_> {
             greatest,
             only_added: self.only_added,
         };
-        let stream = extremum.render(stream, self.builder.peers)?;
-        let stream = self.builder.outcomes(stream);
+        let best = extremum.render(rows, self.builder.peers)?;
+        let rows = self.builder.rows(best);
         let nothing = arrow::array::new_null_array(schema.field(keys).data_type(), 1);
         let of_nothing = encode_answers(&schema, keys, &[nothing])?;
         self.push(
             &[at],
             Part {
-                stream,
+                rows,
                 schema,
                 of_nothing,
             },
@@ -407,7 +412,7 @@ impl<'scope> Collation<'_, 'scope, '_> {
         let input = self.prepared.input.clone();
         let arrangement =
             Arrangement::of_rows(self.prepared.keys.clone(), input.fields().len(), true);
-        let stream = self.prepared.stream.clone();
+        let stream = self.stream.clone();
         let arranged = arrange(stream, &input, &arrangement, self.builder.peers)?;
         let schema = self.part_schema(which);
         let aggregates = which
@@ -428,11 +433,11 @@ impl<'scope> Collation<'_, 'scope, '_> {
             .map(|answer| answer.to_array())
             .collect::<datafusion::common::Result<Vec<ArrayRef>>>()?;
         let of_nothing = encode_answers(&schema, keys, &nothing)?;
-        let stream = self.builder.outcomes(general(arranged, logic));
+        let rows = self.builder.rows(general(arranged, logic));
         self.push(
             which,
             Part {
-                stream,
+                rows,
                 schema,
                 of_nothing,
             },

@@ -13,8 +13,9 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::Result;
 use hashbrown::HashSet;
 
+use super::flow::Flow;
 use super::keys::{KeyGroups, is_plain};
-use super::{Deltas, Outcomes, RenderError, map};
+use super::{Outcomes, RenderError, map};
 use crate::delta::{Delta, Time};
 
 /// So many different rows are remembered.
@@ -35,7 +36,7 @@ const MARKED_GROUPS: usize = 64;
 ///
 /// If rows cannot be grouped by columns of these types.
 pub(super) fn sieve<'scope>(
-    stream: Deltas<'scope>,
+    rows: impl Into<Flow<'scope>>,
     schema: &SchemaRef,
     keys: Vec<usize>,
 ) -> std::result::Result<Outcomes<'scope>, RenderError> {
@@ -49,7 +50,7 @@ pub(super) fn sieve<'scope>(
         unseen: 0,
         pause: PATIENCE,
     };
-    Ok(map::each(stream, "Sieve", move |delta, outcomes| {
+    Ok(map::each(rows, "Sieve", move |delta, outcomes| {
         let delta = sieve.pass(delta);
         if !delta.is_empty() {
             outcomes.push(Ok(delta));

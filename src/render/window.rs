@@ -20,9 +20,10 @@ use datafusion::physical_expr::expressions::Literal;
 use super::arrange::Arrangement;
 use super::changes::{Group, GroupLogic};
 use super::columns::{Columns, column};
+use super::flow::Flow;
 use super::frame::Function;
 use super::map::{self, batch};
-use super::{Builder, Deltas, Outcome, RenderError, arrange, changes, reject};
+use super::{Builder, Outcome, RenderError, arrange, changes, reject};
 use crate::delta::{Delta, Diff, Time};
 use crate::plan::{NodeId, Op, RankLimit, SortKey, Step, WindowCall};
 use crate::row::{RowCodec, Rows, key_bytes};
@@ -70,7 +71,7 @@ struct Windows {
 pub(super) fn render<'scope>(
     builder: &mut Builder<'scope, '_>,
     id: NodeId,
-) -> std::result::Result<Deltas<'scope>, RenderError> {
+) -> std::result::Result<Flow<'scope>, RenderError> {
     let node = &builder.plan.nodes[id.0];
     let Op::Window {
         input,
@@ -85,13 +86,13 @@ pub(super) fn render<'scope>(
     let source = builder.plan.nodes[input.0].schema.clone();
     let width = source.fields().len();
     let places = Places::of(source, partition, order, functions)?;
-    let mut stream = builder.stream(*input);
+    let mut rows = builder.flow(*input);
     if let Some(step) = &places.step {
-        stream = builder.outcomes(map::map(stream, vec![step.clone()], node.views.clone()));
+        rows = builder.rows(map::map(rows, vec![step.clone()], node.views.clone()));
     }
     let arrangement = places.arrangement();
     let schema = places.schema.clone();
-    let arranged = arrange::arrange(stream, &schema, &arrangement, builder.peers)?;
+    let arranged = arrange::arrange(rows, &schema, &arrangement, builder.peers)?;
     let sorted = places.order(order);
     let answers = &node.schema.fields()[width..];
     let functions = functions.iter().zip(&places.calls).zip(answers);
@@ -118,7 +119,7 @@ pub(super) fn render<'scope>(
         windows,
         changed: BTreeMap::new(),
     };
-    Ok(builder.outcomes(changes::on_change(arranged, "Window", logic)))
+    Ok(builder.rows(changes::on_change(arranged, "Window", logic)))
 }
 
 /// Where the expressions of a node lie among the columns that are arranged: first the input's
