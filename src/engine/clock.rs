@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::live_feed::LiveFeed;
+use super::live_feed::{Closing, LiveFeed};
 use super::memory::MemoryWatch;
 use super::status::Status;
 use crate::delta::Time;
 
-/// How often the clock looks whether an epoch can close, if nobody wakes it.
-const LOOK: Duration = Duration::from_millis(5);
+/// The clock looks after the memory at least as often.
+const LONGEST: Duration = Duration::from_millis(100);
 
 /// How long epochs are.
 #[derive(Debug, Clone, Copy)]
@@ -55,14 +55,57 @@ pub(super) fn now_ns() -> i64 {
     })
 }
 
-/// What closes epochs.
+/// What says whether an epoch is due.
+pub(super) struct Mood {
+    /// Whether the open epoch has records.
+    pub(super) holds_records: bool,
+    /// Whether it takes no more.
+    pub(super) full: bool,
+    /// Whether files are still being read.
+    pub(super) catching_up: bool,
+}
+
+/// When epochs are due, and who has to know.
+pub(super) struct Pace {
+    /// How long epochs are.
+    pub(super) ticks: Ticks,
+    /// How far the engine has published.
+    pub(super) status: Arc<Status>,
+    /// Wakes workers that wait.
+    pub(super) wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Pace {
+    /// How often it is looked whether an epoch can close that is due, if nobody is woken for it.
+    pub(super) const LOOK: Duration = Duration::from_millis(5);
+
+    /// In how long an epoch is due that has been open since the one before was closed.
+    pub(super) fn left(&self, mood: &Mood, since: Instant) -> Duration {
+        let tick = match (mood.holds_records, mood.catching_up) {
+            _ if mood.full => Duration::ZERO,
+            (true, true) => self.ticks.catching_up,
+            (true, false) => self.ticks.busy,
+            (false, _) => self.ticks.idle,
+        };
+        tick.saturating_sub(since.elapsed())
+    }
+
+    /// Whether readers can see an epoch.
+    pub(super) fn is_published(&self, epoch: Time) -> bool {
+        self.status.published() >= epoch
+    }
+
+    pub(super) fn wake_workers(&self) {
+        (self.wake)();
+    }
+}
+
+/// What closes epochs that workers do not close.
 pub(super) struct Clock {
     /// Whose epochs.
     pub(super) feed: Arc<LiveFeed>,
-    /// How far the engine has published.
+    /// Whether all threads are alive.
     pub(super) status: Arc<Status>,
-    /// How long epochs are.
-    pub(super) ticks: Ticks,
     /// The most memory that the process may use before it takes no more, in bytes.
     pub(super) memory_limit: Option<u64>,
     /// Wakes workers that wait.
@@ -81,40 +124,20 @@ impl Clock {
     }
 
     fn run(self) {
-        let mut closed: Time = 0;
-        let mut closed_at = Instant::now();
         let mut memory = self.memory_limit.map(MemoryWatch::new);
         loop {
             if let Some(paused) = memory.as_mut().and_then(MemoryWatch::look) {
                 self.feed.pause(paused);
                 (self.wake_workers)();
             }
-            let mood = self.feed.mood();
-            if mood.ended || self.status.is_any_dead() {
+            if self.feed.is_over() || self.status.is_any_dead() {
                 return;
             }
-            let tick = match (mood.holds_records, mood.catching_up) {
-                (true, true) => self.ticks.catching_up,
-                (true, false) => self.ticks.busy,
-                (false, _) => self.ticks.idle,
-            };
-            let due = closed_at.elapsed() >= tick || mood.full;
-            if due
-                && self.status.published() >= closed
-                && let Some(epoch) = self.feed.close_epoch(now_ms())
-            {
-                closed = epoch;
-                closed_at = Instant::now();
-                (self.wake_workers)();
-                continue;
+            // It is woken when files are read and the first record comes, when the epoch is full,
+            // and when the epoch before is published.
+            if let Closing::Wait(wait) = self.feed.close_if_due() {
+                thread::park_timeout(wait.min(LONGEST));
             }
-            // It is woken when the first record comes, when the epoch is full, and when the epoch
-            // before is published.
-            let wait = match due {
-                true => LOOK,
-                false => tick.saturating_sub(closed_at.elapsed()),
-            };
-            thread::park_timeout(wait);
         }
     }
 }

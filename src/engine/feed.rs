@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
@@ -73,6 +74,11 @@ pub(super) trait Feed: Send + Sync {
 
     /// Takes back the memory of a block that has been decoded.
     fn recycle(&self, _block: Block) {}
+
+    /// How long a worker without a task waits at most before it asks again, if it is not woken.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
 
     /// How many epochs a worker may be ahead of what is complete before it takes no more tasks.
     fn most_ahead(&self) -> Time {

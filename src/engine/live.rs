@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::clock::{Clock, Ticks, now_ms};
+use super::clock::{Clock, Pace, Ticks, now_ms};
 use super::error::EngineError;
 use super::intake::Intake;
 use super::live_feed::{LiveFeed, LiveSource};
@@ -89,17 +89,26 @@ impl Live {
         let shared = Arc::new(shared);
         let run = Run::start(Arc::clone(&shared))?;
         let wake = wake_all(run.threads());
+        feed.set_pace(Pace {
+            ticks: config.ticks,
+            status: Arc::clone(&shared.status),
+            wake: Arc::clone(&wake),
+        });
         let clock = Clock {
             feed: Arc::clone(&feed),
             status: Arc::clone(&shared.status),
-            ticks: config.ticks,
             memory_limit: config.memory_limit,
             wake_workers: Arc::clone(&wake),
         };
         let started = clock.start();
         let clock = started.map_err(|error| EngineError::Start(error.to_string()))?;
         feed.set_clock(clock.thread().clone());
-        shared.status.set_waits(clock.thread().clone());
+        let of_epochs = Arc::downgrade(&feed);
+        shared.status.set_told(Box::new(move || {
+            if let Some(feed) = of_epochs.upgrade() {
+                feed.note_published();
+            }
+        }));
         let live = Live {
             plan,
             feed,

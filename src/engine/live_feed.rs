@@ -4,15 +4,19 @@
 //! epoch that is open. History and live inputs take turns, so neither starves the other. A table
 //! that says itself which rows stand (a primary key, dedup) takes its live records only after all
 //! of its history, since the later record wins: until then its live inputs wait, and with them
-//! their senders. An epoch takes so many blocks and no more; then workers wait for the clock.
+//! their senders. An epoch takes so many blocks and no more; then workers wait until it is closed.
+//!
+//! When an epoch is due ([`Pace`]), whoever notices first closes it: a worker that asks for a task
+//! while the run is live, so that no other thread need wake up for it; the clock while files are
+//! read, and whenever workers have nothing to do.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::clock::now_ns;
+use super::clock::{Mood, Pace, now_ms, now_ns};
 use super::feed::{FIRST_EPOCH, Feed, Task, Turn};
+use super::reading::Reading;
 use super::report::{InputCounts, InputKind, InputReport, InputState, RunState};
 use crate::delta::Time;
 use crate::source::live::{Inlet, Piece};
@@ -28,7 +32,16 @@ pub(super) struct LiveFeed {
     history: Option<Arc<Blocks>>,
     history_inputs: Vec<HistoryInput>,
     state: Mutex<State>,
+    pace: OnceLock<Pace>,
     clock: OnceLock<Thread>,
+}
+
+/// What became of an epoch that may be due.
+pub(super) enum Closing {
+    /// It is closed.
+    Closed,
+    /// It is to be looked at again after a while at the latest.
+    Wait(Duration),
 }
 
 /// An input whose files end.
@@ -55,6 +68,9 @@ pub(super) struct LiveSource {
 
 struct State {
     epoch: Time,
+    /// The epoch before it, and when it was closed.
+    closed: Time,
+    closed_at: Instant,
     /// Blocks that the open epoch holds.
     held: usize,
     /// When the open epoch took its first block.
@@ -75,44 +91,6 @@ struct State {
     ended: bool,
 }
 
-/// How far the files are.
-struct Reading {
-    ended: bool,
-    next_ticket: u64,
-    /// Workers that hold a block which is not yet in an epoch, by ticket.
-    in_flight: BTreeSet<u64>,
-    /// By history input: all of its blocks were handed out to tickets before this one.
-    passed: Vec<Option<u64>>,
-}
-
-impl Reading {
-    /// Whether all blocks of a history input are in epochs.
-    fn is_read(&self, input: usize) -> bool {
-        let oldest = self.in_flight.first().copied().unwrap_or(u64::MAX);
-        self.passed[input].is_some_and(|ticket| ticket <= oldest)
-    }
-
-    /// Notes that all inputs before one have been handed out.
-    fn pass(&mut self, inputs: usize) {
-        let next = self.next_ticket;
-        for passed in &mut self.passed[..inputs] {
-            passed.get_or_insert(next);
-        }
-    }
-}
-
-/// What the clock goes by.
-pub(super) struct Mood {
-    /// Whether the open epoch has records.
-    pub(super) holds_records: bool,
-    /// Whether it takes no more.
-    pub(super) full: bool,
-    /// Whether files are still being read.
-    pub(super) catching_up: bool,
-    /// Whether the run is over.
-    pub(super) ended: bool,
-}
-
 impl LiveFeed {
     /// A feed of files, if there are any; live inputs are added.
     pub(super) fn new(history: Option<Arc<Blocks>>) -> Self {
@@ -123,14 +101,11 @@ impl LiveFeed {
                 counts: Arc::default(),
             })
             .collect();
-        let reading = Reading {
-            ended: history.is_none(),
-            next_ticket: 0,
-            in_flight: BTreeSet::new(),
-            passed: vec![None; history_inputs.len()],
-        };
+        let reading = Reading::of(history.as_ref().map(|_| history_inputs.len()));
         let state = State {
             epoch: FIRST_EPOCH,
+            closed: 0,
+            closed_at: Instant::now(),
             held: 0,
             held_since: None,
             live_blocks: 0,
@@ -148,11 +123,17 @@ impl LiveFeed {
             history,
             history_inputs,
             state: Mutex::new(state),
+            pace: OnceLock::new(),
             clock: OnceLock::new(),
         }
     }
 
-    /// Says which thread is to be woken when the first records of an epoch come.
+    /// Says when epochs are due. Until then none is closed.
+    pub(super) fn set_pace(&self, pace: Pace) {
+        let _is_set_once = self.pace.set(pace);
+    }
+
+    /// Says which thread closes epochs while files are read.
     pub(super) fn set_clock(&self, clock: Thread) {
         let _is_set_once = self.clock.set(clock);
     }
@@ -169,21 +150,52 @@ impl LiveFeed {
         of_table.map(|(position, _)| position).collect()
     }
 
-    /// Opens the next epoch, which is that of a time or the next one after what was open; the one
-    /// that is closed. Not while a block of a file is being read: a later block of the file may be
+    /// Closes the open epoch if it is due.
+    pub(super) fn close_if_due(&self) -> Closing {
+        self.close_epoch(&mut self.state())
+    }
+
+    /// Opens the next epoch if the open one is due. The next is that of the time, or the one after what was
+    /// open. Not while a block of a file is being read: a later block of the file may be
     /// in the open epoch already, and would come before it. Until such blocks are in the epoch
     /// no other is begun.
-    pub(super) fn close_epoch(&self, now: Time) -> Option<Time> {
-        let mut state = self.state();
+    fn close_epoch(&self, state: &mut State) -> Closing {
+        let Some(pace) = self.pace.get() else {
+            return Closing::Wait(Pace::LOOK);
+        };
+        let left = pace.left(&state.mood(), state.closed_at);
+        if !left.is_zero() {
+            return Closing::Wait(left);
+        }
+        if !pace.is_published(state.closed) {
+            return Closing::Wait(Pace::LOOK);
+        }
         state.closing = !state.reading.in_flight.is_empty();
         if state.closing {
-            return None;
+            return Closing::Wait(Pace::LOOK);
         }
-        let closed = state.epoch;
-        state.epoch = now.max(closed + 1);
+        state.closed = state.epoch;
+        state.closed_at = Instant::now();
+        state.epoch = now_ms().max(state.closed + 1);
         state.held = 0;
         state.held_since = None;
-        Some(closed)
+        pace.wake_workers();
+        Closing::Closed
+    }
+
+    /// Readers can see another epoch: the open one may be due.
+    pub(super) fn note_published(&self) {
+        let state = self.state();
+        if !state.reading.ended {
+            self.wake_clock();
+        } else if let (true, Some(pace)) = (state.held > 0, self.pace.get()) {
+            pace.wake_workers();
+        }
+    }
+
+    /// Whether the run is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.state().ended
     }
 
     /// Takes nothing while too much memory is in use.
@@ -212,16 +224,6 @@ impl LiveFeed {
     pub(super) fn drain(&self) {
         self.state().draining = true;
         self.wake_clock();
-    }
-
-    pub(super) fn mood(&self) -> Mood {
-        let state = self.state();
-        Mood {
-            holds_records: state.held > 0,
-            full: state.held >= EPOCH_BLOCKS,
-            catching_up: !state.reading.ended,
-            ended: state.ended,
-        }
     }
 
     /// The epoch that is open, what the run is at, and for how long the epoch has held records, in
@@ -327,10 +329,19 @@ impl LiveFeed {
         if state.held == 1 {
             state.held_since = Some(Instant::now());
         }
-        if state.held == 1 || state.held == EPOCH_BLOCKS {
+        let may_be_due = state.held == 1 || state.held == EPOCH_BLOCKS;
+        if may_be_due && !state.reading.ended {
             self.wake_clock();
         }
         Turn::Task(state.epoch, task)
+    }
+
+    /// Nothing to do: unless it is the clock's, the open epoch is closed if it is due.
+    fn wait(&self, state: &mut State) -> Turn {
+        if state.held > 0 && state.reading.ended {
+            self.close_epoch(state);
+        }
+        Turn::Wait(state.epoch)
     }
 
     fn wake_clock(&self) {
@@ -345,6 +356,14 @@ impl LiveFeed {
 }
 
 impl State {
+    fn mood(&self) -> Mood {
+        Mood {
+            holds_records: self.held > 0,
+            full: self.held >= EPOCH_BLOCKS,
+            catching_up: !self.reading.ended,
+        }
+    }
+
     /// Whether a live input's records may be taken.
     fn is_open(&self, source: &LiveSource) -> bool {
         self.stopping
@@ -406,7 +425,7 @@ impl Feed for LiveFeed {
             }
             let is_paused = state.paused && !state.draining;
             if is_paused || state.held >= EPOCH_BLOCKS {
-                return Turn::Wait(state.epoch);
+                return self.wait(&mut state);
             }
             state.turns += 1;
             let reads_files = !state.reading.ended && !state.stopping;
@@ -420,15 +439,12 @@ impl Feed for LiveFeed {
                     self.wake_clock();
                     return Turn::End;
                 }
-                return Turn::Wait(state.epoch);
+                return self.wait(&mut state);
             }
             if state.closing {
                 return Turn::Wait(state.epoch);
             }
-            let ticket = state.reading.next_ticket;
-            state.reading.next_ticket += 1;
-            state.reading.in_flight.insert(ticket);
-            ticket
+            state.reading.take_ticket()
         };
         // Outside the lock: reading a file takes its time.
         if let Some(turn) = self.next_of_history(ticket) {
@@ -449,6 +465,15 @@ impl Feed for LiveFeed {
         {
             history.recycle(block);
         }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        let state = self.state();
+        let pace = self.pace.get()?;
+        let is_workers = state.held > 0 && state.reading.ended;
+        let left = is_workers.then(|| pace.left(&state.mood(), state.closed_at))?;
+        // One that is due already waits for the epoch before it, of which workers are told.
+        (!left.is_zero()).then_some(left)
     }
 
     fn most_ahead(&self) -> Time {

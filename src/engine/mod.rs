@@ -13,6 +13,7 @@ mod live;
 mod live_feed;
 pub mod memory;
 mod operators;
+mod reading;
 mod report;
 mod status;
 mod worker;

@@ -1,7 +1,6 @@
 //! How far the engine has published, and whether all of its threads are alive.
 
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Thread;
 
 use super::error::EngineError;
 use crate::delta::Time;
@@ -11,8 +10,8 @@ use crate::delta::Time;
 pub(super) struct Status {
     state: Mutex<Published>,
     changed: Condvar,
-    /// Woken by each epoch.
-    waits: OnceLock<Thread>,
+    /// Called for each epoch.
+    told: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -33,14 +32,14 @@ impl Status {
         state.epochs += 1;
         drop(state);
         self.changed.notify_all();
-        if let Some(thread) = self.waits.get() {
-            thread.unpark();
+        if let Some(told) = self.told.get() {
+            told();
         }
     }
 
-    /// Says which thread is to be woken by each epoch.
-    pub(super) fn set_waits(&self, thread: Thread) {
-        let _is_set_once = self.waits.set(thread);
+    /// Says what is to be called for each epoch.
+    pub(super) fn set_told(&self, told: Box<dyn Fn() + Send + Sync>) {
+        let _is_set_once = self.told.set(told);
     }
 
     /// The last epoch that readers can see.

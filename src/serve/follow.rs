@@ -140,7 +140,10 @@ impl Follower {
         let every = self.question.every.unwrap_or(EVERY).min(PROGRESS);
         let app = Arc::clone(&self.app);
         let wait = async {
-            tokio::time::sleep_until((self.told_at + every).into()).await;
+            // A timer is no finer than a millisecond, even one that is over.
+            if self.told_at.elapsed() < every {
+                tokio::time::sleep_until((self.told_at + every).into()).await;
+            }
             let silent_until = self.told_at + PROGRESS;
             let newer = self.published.wait_for(|epoch| *epoch > since);
             // Without a newer epoch the client is told that this is so.
