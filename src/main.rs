@@ -24,12 +24,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends the process when any thread panics: the other workers would wait for the lost one for ever.
+/// The threads that answer clients, by their names. A panic there ends one client's connection.
+const OF_CLIENTS: [&str; 2] = ["pg", "serve"];
+
+/// Ends the process when a thread panics: the other workers would wait for the lost one for ever.
 fn exit_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        process::exit(PANIC_STATUS);
+        let thread = std::thread::current();
+        if !thread.name().is_some_and(|name| OF_CLIENTS.contains(&name)) {
+            process::exit(PANIC_STATUS);
+        }
     }));
 }
 

@@ -35,6 +35,23 @@ pub enum Error {
     /// The answers could not be verified.
     #[error(transparent)]
     Oracle(#[from] OracleError),
+    /// A server cannot be asked.
+    #[error(transparent)]
+    Client(#[from] super::sql::ClientError),
+    /// The terminal cannot be read.
+    #[error("could not read the terminal")]
+    Terminal(#[source] rustyline::error::ReadlineError),
+    /// Statements cannot be read.
+    #[error("could not read statements")]
+    ReadStatements(#[source] io::Error),
+    /// A file cannot be read.
+    #[error("could not read {path:?}")]
+    ReadFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// An answer holds values that cannot be shown.
     #[error("could not show the rows of \"{view}\"")]
     Show {

@@ -24,6 +24,7 @@ mod rejects;
 mod replay;
 mod run;
 mod samples;
+mod sql;
 mod timestamp;
 mod verify;
 
@@ -37,6 +38,7 @@ Examples:
   tillrace replay shop.sql --input orders=orders.jsonl
   tillrace replay dataflows --inputs data/samples/tillrace.inputs --view sales_by_category
   tillrace run shop.sql -i orders=tail:orders.jsonl   live, with a page at 127.0.0.1:7717
+  tillrace sql -c 'SELECT * FROM sales'        ask a server that runs with --pg
   tillrace demo                                a made-up shop, live, in the browser
   tillrace check shop.sql                      what is wrong with a script, and what it will keep
   tillrace generate --events 1000000 --out traffic
@@ -59,6 +61,7 @@ pub struct Cli {
 enum Command {
     Replay(replay::Arguments),
     Run(run::Arguments),
+    Sql(sql::Arguments),
     Demo(demo::Arguments),
     Check(check::Arguments),
     Explain(explain::Arguments),
@@ -77,6 +80,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         None => samples::run(),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
         Some(Command::Run(arguments)) => run::run(&arguments),
+        Some(Command::Sql(arguments)) => sql::run(&arguments),
         Some(Command::Demo(arguments)) => demo::run(&arguments),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),

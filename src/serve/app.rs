@@ -16,11 +16,12 @@ use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::cors::CorsLayer;
 
 use super::config::{ServeConfig, ServeError};
+use super::pg::catalogue;
 use super::problem::Problem;
 use super::status::{Rates, Readiness};
 use super::traffic::Traffic;
 use super::{assets, changes, graph, guard, ingest, metrics, openapi, sql, status, views};
-use crate::engine::Live;
+use crate::engine::{Live, chain};
 use crate::session::{SessionLimits, Sessions};
 
 /// What all requests share.
@@ -54,8 +55,17 @@ impl App {
             queries: config.limits.queries,
             query_bytes: config.limits.query_bytes,
         };
-        let sessions = Sessions::new(Arc::clone(&live), limits)
-            .map_err(|error| ServeError::Start(error.to_string()))?;
+        let start = |error: &dyn std::error::Error| ServeError::Start(chain(error));
+        let sessions = Sessions::new(Arc::clone(&live), limits);
+        let mut sessions = sessions.map_err(|error| start(&error))?;
+        let relations = match config.pg.is_empty() {
+            true => None,
+            false => Some(catalogue::add_to(&mut sessions).map_err(|error| start(&error))?),
+        };
+        let sessions = Arc::new(sessions);
+        if let Some(relations) = relations {
+            relations.are_of(&sessions);
+        }
         Ok(Arc::new(App {
             followers: Arc::new(Semaphore::new(config.limits.followers)),
             config,
@@ -63,7 +73,7 @@ impl App {
             traffic: Traffic::default(),
             rates: Rates::default(),
             readiness: Readiness::default(),
-            sessions: Arc::new(sessions),
+            sessions,
             origins,
             closing: watch::Sender::new(false),
         }))

@@ -11,9 +11,11 @@ use subtle::ConstantTimeEq;
 /// How a server is set up.
 #[derive(Debug, Clone)]
 pub struct ServeConfig {
-    /// Where it listens; port 0 asks for a free one.
+    /// Where it speaks HTTP; port 0 asks for a free one.
     pub listen: Vec<SocketAddr>,
-    /// Certificate and key. Without them it speaks plain HTTP.
+    /// Where it speaks the PostgreSQL protocol, if anywhere; port 0 asks for a free one.
+    pub pg: Vec<SocketAddr>,
+    /// Certificate and key, for all ports. Without them nothing is encrypted.
     pub tls: Option<TlsFiles>,
     /// Who may ask. Without any, everybody who reaches the port may do everything.
     pub tokens: Vec<Token>,
@@ -30,6 +32,7 @@ impl ServeConfig {
     pub fn on(address: SocketAddr) -> ServeConfig {
         ServeConfig {
             listen: vec![address],
+            pg: Vec::new(),
             tls: None,
             tokens: Vec::new(),
             allowed_origins: Vec::new(),

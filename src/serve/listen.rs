@@ -36,7 +36,11 @@ impl Listeners {
     /// If an address cannot be bound or a certificate cannot be read.
     pub(super) fn start(app: &Arc<App>) -> Result<Listeners, ServeError> {
         let config = &app.config;
-        let tls = config.tls.as_ref().map(tls).transpose()?;
+        let tls = config.tls.as_ref();
+        let tls = tls
+            .map(|files| tls_config(files, b"http/1.1"))
+            .transpose()?;
+        let tls = tls.map(RustlsConfig::from_config);
         let mut bound = Vec::with_capacity(config.listen.len());
         for address in &config.listen {
             let listen = |source| ServeError::Listen {
@@ -105,7 +109,14 @@ impl Listeners {
     }
 }
 
-fn tls(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
+/// The certificate and key of a port that speaks one protocol.
+///
+/// # Errors
+/// If they cannot be read or do not fit together.
+pub(super) fn tls_config(
+    files: &TlsFiles,
+    protocol: &[u8],
+) -> Result<Arc<ServerConfig>, ServeError> {
     let fault = |source: io::Error| ServeError::Tls {
         files: files.clone(),
         source,
@@ -124,8 +135,8 @@ fn tls(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
                 .with_single_cert(certificates, key)
         })
         .map_err(|error| fault(io::Error::other(error)))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(config)))
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// Turns connections away that are too many.

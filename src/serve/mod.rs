@@ -1,4 +1,5 @@
-//! The HTTP face of a live run: views, their changes, ad hoc SQL, events pushed, and how it goes.
+//! The faces of a live run. HTTP: views, their changes, ad hoc SQL, events pushed, and how it goes;
+//! the PostgreSQL protocol (`pg`): sessions in SQL.
 //!
 //! Requests flow in; answers from one [`Snapshot`](crate::catalog::Snapshot) of the catalog flow
 //! out, each with its epoch. Readers wait for no worker, and no client can make the server keep
@@ -23,6 +24,7 @@ mod json;
 mod listen;
 mod metrics;
 mod openapi;
+mod pg;
 mod problem;
 mod question;
 mod sql;
@@ -41,11 +43,13 @@ pub use config::{Limits, ServeConfig, ServeError, TlsFiles, Token};
 use crate::engine::Live;
 use app::App;
 use listen::Listeners;
+use pg::PgServer;
 
 /// A server at work.
 pub struct Server {
     app: Arc<App>,
     listeners: Listeners,
+    pg: Option<PgServer>,
     /// Taken when it stops.
     runtime: Option<Runtime>,
 }
@@ -57,7 +61,7 @@ impl Server {
     ///
     /// If an address cannot be bound, a certificate cannot be read, or there are no threads.
     pub fn start(config: ServeConfig, live: Arc<Live>) -> Result<Server, ServeError> {
-        if config.listen.is_empty() {
+        if config.listen.is_empty() && config.pg.is_empty() {
             return Err(ServeError::Nowhere);
         }
         let runtime = Builder::new_multi_thread()
@@ -67,6 +71,7 @@ impl Server {
             .build()
             .map_err(|error| ServeError::Start(error.to_string()))?;
         let app = App::new(config, live)?;
+        let pg = PgServer::start(&app)?;
         let guard = runtime.enter();
         let listeners = Listeners::start(&app)?;
         tokio::spawn(status::sample(Arc::clone(&app)));
@@ -74,13 +79,19 @@ impl Server {
         Ok(Server {
             app,
             listeners,
+            pg,
             runtime: Some(runtime),
         })
     }
 
-    /// Where it listens, in the order of the configuration.
+    /// Where it speaks HTTP, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.listeners.addresses()
+    }
+
+    /// Where it speaks the PostgreSQL protocol, in the order of the configuration.
+    pub fn pg_addresses(&self) -> &[SocketAddr] {
+        self.pg.as_ref().map_or(&[], PgServer::addresses)
     }
 
     /// Stops: takes no more events, ends whoever follows changes, and finishes the answers that are
@@ -96,6 +107,9 @@ impl Server {
         self.app.close();
         let limit = self.app.config.limits.stop;
         runtime.block_on(self.listeners.end(limit));
+        if let Some(pg) = &mut self.pg {
+            pg.end(limit);
+        }
         runtime.shutdown_timeout(Duration::from_millis(500));
     }
 }

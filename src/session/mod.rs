@@ -234,7 +234,7 @@ impl Session {
             return Err(SessionError::no_relation(&name));
         }
         let text = explain::text(plan, &[name]);
-        let lines: ArrayRef = Arc::new(StringArray::from_iter_values(text.lines()));
+        let lines: ArrayRef = Arc::new(StringArray::from(text.lines().collect::<Vec<_>>()));
         let batch = RecordBatch::try_new(plan_schema(), vec![lines])
             .expect("a plan's lines are one column");
         Ok(Rows::whole(batch, &self.latest()))

@@ -13,6 +13,7 @@ use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
     SchemaProvider, TableProvider,
 };
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ParamValues, ScalarValue, TableReference};
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::SessionStateBuilder;
@@ -20,7 +21,7 @@ use datafusion::execution::context::{SQLOptions, SessionContext, SessionState};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 
@@ -272,8 +273,11 @@ pub(super) fn describe(plan: &LogicalPlan, sql: &str) -> Result<Described, Sessi
     let types = types.map_err(|error| SessionError::of_datafusion(&error, sql))?;
     let numbers = types.keys().filter_map(|name| name.strip_prefix('$'));
     let most = numbers.filter_map(|n| n.parse::<usize>().ok()).max();
+    let cast = cast_types(plan).map_err(|error| SessionError::of_datafusion(&error, sql))?;
     let parameter = |number: usize| {
-        let known = types.get(&format!("${number}")).cloned().flatten();
+        let name = format!("${number}");
+        let known = types.get(&name).cloned().flatten();
+        let known = known.or_else(|| cast.get(&name).cloned());
         known.unwrap_or(DataType::Utf8)
     };
     let parameters = (1..=most.unwrap_or(0)).map(parameter).collect();
@@ -282,6 +286,25 @@ pub(super) fn describe(plan: &LogicalPlan, sql: &str) -> Result<Described, Sessi
         query => Some(Arc::new(query.schema().as_arrow().clone())),
     };
     Ok(Described { parameters, schema })
+}
+
+/// The types that parameters are cast to: a value is given as that, where nothing else tells.
+fn cast_types(plan: &LogicalPlan) -> Result<HashMap<String, DataType>, DataFusionError> {
+    let mut types = HashMap::new();
+    plan.apply_with_subqueries(|part| {
+        part.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Cast(cast) = expr
+                    && let Expr::Placeholder(parameter) = cast.expr.as_ref()
+                {
+                    let data_type = cast.field.data_type().clone();
+                    types.entry(parameter.id.clone()).or_insert(data_type);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(types)
 }
 
 /// Why a name cannot be read.

@@ -62,8 +62,10 @@ pub struct EngineKnobs {
 pub struct ServerKnobs {
     /// Whether there is a server at all; there is unless the file says `enabled = false`.
     pub disabled: bool,
-    /// Where it listens.
+    /// Where it speaks HTTP.
     pub listen: Vec<SocketAddr>,
+    /// Where it speaks the PostgreSQL protocol.
+    pub pg: Vec<SocketAddr>,
     /// Tokens that may read.
     pub read_tokens: Vec<String>,
     /// Tokens that may read and write.

@@ -1,5 +1,6 @@
 //! The reader of wiring files: goes on after a fault, so that all are found.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -178,6 +179,7 @@ impl Reader<'_> {
         let known = [
             "enabled",
             "listen",
+            "pg",
             "read_tokens",
             "write_tokens",
             "tls_certificate",
@@ -189,7 +191,8 @@ impl Reader<'_> {
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "enabled" => server.disabled = self.truth(value, "enabled") == Some(false),
-                "listen" => self.listen(value, server),
+                "listen" => server.listen = self.addresses(value, "listen", "127.0.0.1:7717"),
+                "pg" => server.pg = self.addresses(value, "pg", "127.0.0.1:5433"),
                 "read_tokens" => server.read_tokens = self.strings(value, "read_tokens"),
                 "write_tokens" => server.write_tokens = self.strings(value, "write_tokens"),
                 "tls_certificate" => certificate = self.string(value, "tls_certificate"),
@@ -213,17 +216,19 @@ impl Reader<'_> {
         };
     }
 
-    fn listen(&mut self, value: &Value<'_>, server: &mut ServerKnobs) {
-        for text in self.strings(value, "listen") {
+    fn addresses(&mut self, value: &Value<'_>, key: &str, example: &str) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        for text in self.strings(value, key) {
             match text.parse() {
-                Ok(address) => server.listen.push(address),
+                Ok(address) => addresses.push(address),
                 Err(_) => self.fault(
                     value.span(),
                     format!("`{text}` is no address to listen at"),
-                    Some("write an IP address and a port: \"127.0.0.1:7717\"".to_owned()),
+                    Some(format!("write an IP address and a port: \"{example}\"")),
                 ),
             }
         }
+        addresses
     }
 
     fn table<'t, 'i>(&mut self, value: &'t Value<'i>, key: &str) -> Option<&'t DeTable<'i>> {

@@ -1,4 +1,5 @@
-//! The commands of `docs/running.md` and the wiring file of the examples, as they are shown.
+//! The commands of `docs/running.md` and `docs/postgres.md`, and the wiring file of the examples, as they
+//! are shown.
 //!
 //! In blocks marked `console live` the first command runs until it is told to end; those that
 //! follow talk to it. Ports are free ones instead of those that the document names.
@@ -15,6 +16,7 @@ use crate::support::{top, wait_until};
 
 const PAGE: &str = "127.0.0.1:7717";
 const SOCKET: &str = "127.0.0.1:7070";
+const PG: &str = "127.0.0.1:5433";
 
 /// The commands of each block; lines that end in `\` go on.
 fn blocks(markdown: &str) -> Vec<Vec<String>> {
@@ -61,6 +63,7 @@ fn copy_of_top() -> TempDir {
 fn on_free_ports(text: &str) -> String {
     text.replace(PAGE, "127.0.0.1:0")
         .replace(SOCKET, "127.0.0.1:0")
+        .replace(PG, "127.0.0.1:0")
 }
 
 fn shell(folder: &Path, command: &str) -> Command {
@@ -84,10 +87,16 @@ fn start(folder: &Path, command: &str) -> Process {
 }
 
 #[test]
-fn commands_do_what_the_document_says() {
-    let document = fs::read_to_string(top().join("docs/running.md")).expect("it can be read");
-    let blocks = blocks(&document);
-    assert!(blocks.len() >= 3, "{blocks:?}");
+fn commands_do_what_the_documents_say() {
+    for (document, at_least) in [("docs/running.md", 3), ("docs/postgres.md", 1)] {
+        let document = fs::read_to_string(top().join(document)).expect("it can be read");
+        let blocks = blocks(&document);
+        assert!(blocks.len() >= at_least, "{blocks:?}");
+        do_as_said(blocks);
+    }
+}
+
+fn do_as_said(blocks: Vec<Vec<String>>) {
     for block in blocks {
         let folder = copy_of_top();
         let (first, others) = block.split_first().expect("a block has a command");
@@ -98,7 +107,7 @@ fn commands_do_what_the_document_says() {
                 .split_once("| ")
                 .map_or(command.as_str(), |(_, last)| last);
             let program = program.split(' ').next().unwrap_or_default();
-            if Command::new(program).arg("-h").output().is_err() {
+            if Command::new(program).arg("--help").output().is_err() {
                 eprintln!("SKIPPED: {program} is not installed: {command}");
                 continue;
             }
@@ -106,6 +115,9 @@ fn commands_do_what_the_document_says() {
             let mut command = command.replace(PAGE, &page);
             if command.contains(SOCKET) {
                 command = command.replace(SOCKET, &run.listens("orders"));
+            }
+            if command.contains(PG) {
+                command = command.replace(PG, &run.told("pg       "));
             }
             let output = shell(folder.path(), &command)
                 .output()

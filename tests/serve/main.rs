@@ -3,6 +3,7 @@
 mod consistency;
 mod following;
 mod operating;
+mod postgres;
 mod pushing;
 mod querying;
 mod reading;

@@ -94,6 +94,12 @@ impl Shop {
         }
     }
 
+    /// Where it speaks the PostgreSQL protocol.
+    pub fn pg_address(&self) -> SocketAddr {
+        let server = self.server.as_ref().expect("a server that runs");
+        server.pg_addresses()[0]
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

@@ -33,7 +33,8 @@ Examples:
   tillrace run                                         what ./tillrace.toml says
   tillrace run shop.sql -i orders='history/*.jsonl.zst' -i orders=tcp://127.0.0.1:7070
   tillrace run shop.sql -i orders='tail:logs/*.jsonl' --sink sales=out/sales.jsonl
-  tillrace run dataflows --listen 127.0.0.1:8000       then curl 127.0.0.1:8000/views";
+  tillrace run dataflows --listen 127.0.0.1:8000       then curl 127.0.0.1:8000/views
+  tillrace run shop.sql --pg 127.0.0.1:5433            then psql -h 127.0.0.1 -p 5433";
 
 /// Where it listens unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr =
@@ -92,11 +93,15 @@ pub struct ServerArguments {
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<SocketAddr>,
 
+    /// Speaks the PostgreSQL protocol at this address (may be repeated), such as 127.0.0.1:5433
+    #[arg(long, value_name = "ADDRESS")]
+    pub pg: Vec<SocketAddr>,
+
     /// Serves nothing
-    #[arg(long, conflicts_with = "listen")]
+    #[arg(long, conflicts_with_all = ["listen", "pg"])]
     pub no_server: bool,
 
-    /// A bearer token that may read; with any token, nobody may ask without one
+    /// A bearer token, or password, that may read; with any token, nobody may ask without one
     #[arg(
         long,
         value_name = "TOKEN",
@@ -105,7 +110,7 @@ pub struct ServerArguments {
     )]
     pub read_token: Vec<String>,
 
-    /// A bearer token that may read and push events
+    /// A bearer token, or password, that may read and write
     #[arg(
         long,
         value_name = "TOKEN",

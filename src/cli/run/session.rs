@@ -1,9 +1,11 @@
 //! A run from its start to its end: the engine, the server and the sinks, started and stopped in
 //! order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::settings::Settings;
 use crate::cli::program::is_own;
@@ -13,6 +15,9 @@ use crate::serve::Server;
 use crate::sink::{RunningSink, Sink, SinkError};
 use crate::source::live::{self, LiveInput, LiveOptions};
 use crate::source::{Blocks, InputSpec, OpenOptions, SourceErrors};
+
+/// How often it is looked whether files have been read.
+const HISTORY_POLL: Duration = Duration::from_millis(5);
 
 /// A run that goes on.
 pub struct Session {
@@ -110,6 +115,29 @@ impl Session {
             .collect()
     }
 
+    /// Where it speaks the PostgreSQL protocol.
+    pub fn pg_addresses(&self) -> &[SocketAddr] {
+        self.server.as_ref().map_or(&[], Server::pg_addresses)
+    }
+
+    /// Returns when all files have been read and their rows are published.
+    ///
+    /// # Errors
+    /// If a worker dies.
+    pub fn wait_for_history(&self) -> Result<(), Error> {
+        let mut read_by = None;
+        loop {
+            let report = self.report();
+            if report.state != RunState::CatchingUp {
+                let epoch = *read_by.get_or_insert(report.open_epoch);
+                if report.published_epoch >= epoch {
+                    return Ok(());
+                }
+            }
+            thread::sleep(HISTORY_POLL);
+        }
+    }
+
     /// Says on standard error what runs, and where.
     pub fn announce(&self) {
         let plan = self.live.plan();
@@ -136,6 +164,9 @@ impl Session {
         }
         for page in pages {
             eprintln!("  page     {page}");
+        }
+        for address in self.pg_addresses() {
+            eprintln!("  pg       {address}");
         }
         eprintln!("running; Ctrl-C finishes and ends");
     }

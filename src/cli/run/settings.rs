@@ -40,7 +40,32 @@ impl Settings {
     /// # Errors
     /// With every fault of whichever of them is wrong first.
     pub fn gather(arguments: &Arguments) -> Result<Settings, Error> {
-        let (file, scripts) = split_paths(&arguments.paths)?;
+        let Arguments {
+            paths,
+            inputs,
+            engine,
+            server,
+            ..
+        } = arguments;
+        let mut settings = Settings::of_parts(paths, inputs, engine, server)?;
+        for text in &arguments.sink {
+            let sink = (text.clone(), SinkSpec::parse(text)?);
+            settings.sinks.push(sink);
+        }
+        Ok(settings)
+    }
+
+    /// The same from what a command line has of it; sinks are those of the wiring file.
+    ///
+    /// # Errors
+    /// With every fault of whichever of them is wrong first.
+    pub fn of_parts(
+        paths: &[PathBuf],
+        named: &inputs::Inputs,
+        engine: &EngineArguments,
+        server: &ServerArguments,
+    ) -> Result<Settings, Error> {
+        let (file, scripts) = split_paths(paths)?;
         let wiring = match &file {
             Some(file) => wiring::load(file)?,
             None => Wiring::default(),
@@ -52,19 +77,16 @@ impl Settings {
         };
         let script = script::load(&scripts)?;
         let plan = program::plan(script)?;
-        let (mut inputs, mut sinks) = match &file {
+        let (mut inputs, sinks) = match &file {
             Some(file) => read_wires(file, &wiring, &plan)?,
             None => (Vec::new(), Vec::new()),
         };
-        let mut named = arguments.inputs.specs()?;
+        let mut named = named.specs()?;
         inputs::check_tables(&mut named, &plan.script)?;
         inputs.extend(named);
-        for text in &arguments.sink {
-            sinks.push((text.clone(), SinkSpec::parse(text)?));
-        }
         Ok(Settings {
-            config: live_config(&arguments.engine, &wiring),
-            serve: serve_config(&arguments.server, &wiring),
+            config: live_config(engine, &wiring),
+            serve: serve_config(server, &wiring),
             wiring: file,
             plan,
             inputs,
@@ -193,6 +215,8 @@ pub fn serve_config(arguments: &ServerArguments, wiring: &Wiring) -> Option<Serv
     {
         config.listen = listen.clone();
     }
+    let mut pg = [&arguments.pg, &server.pg].into_iter();
+    config.pg = pg.find(|pg| !pg.is_empty()).cloned().unwrap_or_default();
     let read = arguments.read_token.iter().chain(&server.read_tokens);
     let write = arguments.write_token.iter().chain(&server.write_tokens);
     config.tokens = read
