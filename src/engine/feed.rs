@@ -43,6 +43,8 @@ pub(super) enum Task {
         diffs: Option<Arc<[Diff]>>,
         block: u64,
     },
+    /// Let the clock show a time, in nanoseconds since the Unix epoch.
+    Clock { now: i64 },
 }
 
 impl Task {

@@ -6,16 +6,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use super::clock::{Clock, Pace, Ticks, now_ms};
+use super::clock::{Clock, Pace, Ticks, now_ms, now_ns};
 use super::error::EngineError;
 use super::intake::Intake;
 use super::live_feed::{LiveFeed, LiveSource};
+use super::now::Now;
 use super::operators::NodeReport;
 use super::report::{InputKind, Report};
 use super::{Config, Feed, Run, Shared, wake_all};
 use crate::catalog::{Catalog, Keep};
-use crate::plan::Plan;
+use crate::plan::{Input, Plan, Relation};
 use crate::source::live::{LiveInput, Outlet, queue};
 use crate::source::{Blocks, Format, OpenInput};
 
@@ -82,15 +84,16 @@ impl Live {
     ) -> Result<Arc<Live>, EngineError> {
         let feed = Arc::new(LiveFeed::new(wiring.history.clone()));
         let shared_feed: Arc<dyn Feed> = feed.clone();
-        let (shared, catalog) = Shared::live(&plan, shared_feed, &config.engine, config.keep)?;
+        let (mut shared, catalog) = Shared::live(&plan, shared_feed, &config.engine, config.keep)?;
         let history = wiring.history.iter().flat_map(|blocks| blocks.inputs());
         let live = wiring.live.iter().map(|live| &live.input);
         shared.check_inputs(history.chain(live))?;
+        shared.now = Now::Wall { started: now_ns() };
         let shared = Arc::new(shared);
         let run = Run::start(Arc::clone(&shared))?;
         let wake = wake_all(run.threads());
         feed.set_pace(Pace {
-            ticks: config.ticks,
+            ticks: ticks(&plan, config.ticks),
             status: Arc::clone(&shared.status),
             wake: Arc::clone(&wake),
         });
@@ -300,6 +303,21 @@ impl Drop for Live {
         if let Err(error) = self.stop() {
             tracing::error!(%error, "a run did not stop as it should");
         }
+    }
+}
+
+/// How long an epoch without records is at most where views move with the clock.
+const IDLE_BY_THE_CLOCK: Duration = Duration::from_millis(250);
+
+/// How long epochs are: where views ask for the clock, it goes on without records as well.
+fn ticks(plan: &Plan, ticks: Ticks) -> Ticks {
+    let asks = |input: &Input| input.relation == Relation::Clock;
+    match plan.inputs.iter().any(asks) {
+        true => Ticks {
+            idle: ticks.idle.min(IDLE_BY_THE_CLOCK),
+            ..ticks
+        },
+        false => ticks,
     }
 }
 

@@ -12,6 +12,7 @@ mod intake;
 mod live;
 mod live_feed;
 pub mod memory;
+mod now;
 mod operators;
 mod reading;
 mod report;
@@ -41,6 +42,7 @@ use crate::source::{Block, Blocks, Format, OpenInput};
 use crossbeam_channel::Sender;
 use feed::{Feed, PushFeed, ReplayFeed, Task};
 use intake::Intake;
+use now::Now;
 use operators::Operators;
 use status::Status;
 
@@ -49,7 +51,8 @@ use status::Status;
 pub struct Config {
     /// How many worker threads share the work; at least one.
     pub workers: usize,
-    /// Events later than this are left out; nanoseconds since the Unix epoch.
+    /// Events later than this are left out, and `now()` is this time; nanoseconds since the Unix
+    /// epoch.
     pub as_of: Option<i64>,
     /// The event time of records that have none; nanoseconds since the Unix epoch.
     pub read_time: i64,
@@ -137,6 +140,8 @@ struct Shared {
     operators: Option<Operators>,
     /// Whether rows come from files, which never take one back.
     only_added: bool,
+    /// What `now()` is.
+    now: Now,
 }
 
 impl Shared {
@@ -148,6 +153,7 @@ impl Shared {
         config: Config,
     ) -> Result<Self, EngineError> {
         check_renders(&plan)?;
+        let now = Now::of_records(&plan, &config);
         Ok(Shared {
             plan,
             feed,
@@ -158,6 +164,7 @@ impl Shared {
             status: Arc::default(),
             operators: None,
             only_added: true,
+            now,
         })
     }
 
@@ -313,8 +320,11 @@ impl Engine {
         let feed = Arc::new(PushFeed::new());
         let shared_feed: Arc<dyn Feed> = feed.clone();
         let (mut shared, catalog) = Shared::live(&plan, shared_feed, &config, Keep::default())?;
-        // A program may take rows back.
+        // A program may take rows back, and say what time it is.
         shared.only_added = false;
+        if config.as_of.is_none() {
+            shared.now = Now::Events;
+        }
         let run = Run::start(Arc::new(shared))?;
         let wake = wake_all(run.threads());
         Ok(Engine {
@@ -451,6 +461,18 @@ impl Engine {
         let snapshot = self.catalog.latest();
         drop(pushed);
         Ok(snapshot)
+    }
+
+    /// Sets `now()` to a time, in nanoseconds since the Unix epoch, unless it is later already, and
+    /// closes the epoch as [`Engine::advance`] does. Events move `now()` on too, if their tables say
+    /// when they happened.
+    ///
+    /// # Errors
+    ///
+    /// If a worker has died.
+    pub fn advance_to(&self, now: i64) -> Result<Arc<Snapshot>, EngineError> {
+        self.hand.feed.push(Task::Clock { now });
+        self.advance()
     }
 
     /// What is computed.

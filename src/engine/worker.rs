@@ -16,12 +16,13 @@ use timely::worker::Worker;
 use super::error::chain;
 use super::feed::{FIRST_EPOCH, Task, Turn};
 use super::intake::Intake;
+use super::now::{self, Now};
 use super::report::InputCounts;
 use super::{Publishing, Shared};
 use crate::catalog::{Delivery, EpochChanges};
 use crate::decode::Reject;
 use crate::delta::{Delta, Diff, Time};
-use crate::plan::Relation;
+use crate::plan::{Relation, clock_reading};
 use crate::render::{self, Answers, Arrival, ArrivalHandle};
 use crate::source::live::{self, Receipt};
 use crate::source::{Block, OpenInput};
@@ -54,7 +55,11 @@ pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
         answers: rendered.answers,
         published: FIRST_EPOCH,
         undelivered: None,
+        told: None,
     };
+    if let Now::At(now) = shared.now {
+        this.tell(Some(now), Time::MIN);
+    }
     this.run(worker);
     let published = this.published;
     watch.end();
@@ -65,6 +70,9 @@ pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
 struct Places {
     rejects: Option<usize>,
     blocks: Option<usize>,
+    clock: Option<usize>,
+    /// By input: where among its columns the event time is.
+    event_times: Vec<Option<usize>>,
 }
 
 impl Places {
@@ -79,6 +87,10 @@ impl Places {
         Places {
             rejects: place(Relation::Rejects),
             blocks: place(Relation::Blocks),
+            clock: place(Relation::Clock),
+            event_times: (0..shared.plan.inputs.len())
+                .map(|input| now::event_time(&shared.plan, input))
+                .collect(),
         }
     }
 }
@@ -96,6 +108,8 @@ struct Job<'a> {
     published: Time,
     /// A delivery that found the queue full.
     undelivered: Option<Delivery>,
+    /// The latest time that this worker has let the clock show.
+    told: Option<i64>,
 }
 
 impl Job<'_> {
@@ -144,16 +158,18 @@ impl Job<'_> {
         match self.shared.feed.next() {
             Turn::Task(epoch, task) => {
                 advance(inputs, epoch);
+                self.open_epoch(epoch);
                 let bytes = match &task {
                     Task::Block { block, .. } => block.bytes,
                     // As they are big or rare, each makes a step.
-                    Task::Rows { .. } | Task::Broken { .. } => STEP_BYTES,
+                    Task::Rows { .. } | Task::Broken { .. } | Task::Clock { .. } => STEP_BYTES,
                 };
                 self.perform(epoch, task);
                 Some(bytes)
             }
             Turn::Wait(epoch) => {
                 advance(inputs, epoch);
+                self.open_epoch(epoch);
                 None
             }
             Turn::End => {
@@ -171,6 +187,8 @@ impl Job<'_> {
                 diffs,
                 block,
             } => {
+                let newest = self.places.event_times[input].and_then(|at| now::latest(&batch, at));
+                self.tell_time(newest, epoch);
                 let positions: Arc<[u64]> = (0..batch.num_rows() as u64).collect();
                 self.send(
                     input,
@@ -197,6 +215,27 @@ impl Job<'_> {
             } => {
                 self.reject_rest(&input, &file, offset, reason, epoch);
             }
+            Task::Clock { now } => self.tell_time(Some(now), epoch),
+        }
+    }
+
+    /// Lets the clock show what the epoch's name tells.
+    fn open_epoch(&mut self, epoch: Time) {
+        self.tell(self.shared.now.at_epoch(epoch), epoch);
+    }
+
+    /// Lets the clock show an event's time, if it goes by that.
+    fn tell_time(&mut self, now: Option<i64>, epoch: Time) {
+        if self.shared.now == Now::Events {
+            self.tell(now, epoch);
+        }
+    }
+
+    /// Lets the clock show a time, if some view asks and it is news.
+    fn tell(&mut self, now: Option<i64>, epoch: Time) {
+        if self.places.clock.is_some() && now > self.told {
+            self.told = now;
+            self.send_made(self.places.clock, Some(clock_reading(now)), epoch);
         }
     }
 
@@ -225,6 +264,7 @@ impl Job<'_> {
         };
         let rows = taken.batch.num_rows() as u64;
         let rejects = taken.refused.len() as u64;
+        self.tell_time(taken.newest_event_time, epoch);
         let progress = &self.shared.progress;
         progress.rows.fetch_add(rows, Ordering::Relaxed);
         progress.bytes.fetch_add(block.bytes, Ordering::Relaxed);

@@ -49,8 +49,20 @@ pub fn answers(
     script: &Script,
     tables: &[RecordBatch],
 ) -> Result<BTreeMap<String, Answer>, DataFusionError> {
+    answers_at(script, tables, None)
+}
+
+/// The same where `now()` is a time in nanoseconds since the Unix epoch; null without one.
+///
+/// # Errors
+/// As [`answers`].
+pub fn answers_at(
+    script: &Script,
+    tables: &[RecordBatch],
+    now: Option<i64>,
+) -> Result<BTreeMap<String, Answer>, DataFusionError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(compute(script, tables))
+    runtime.block_on(compute(script, tables, now))
 }
 
 /// A batch session that rewrites queries no more than it must. The planner rewrites them with the
@@ -83,8 +95,10 @@ fn narrowing(state: SessionState) -> SessionState {
 async fn compute(
     script: &Script,
     tables: &[RecordBatch],
+    now: Option<i64>,
 ) -> Result<BTreeMap<String, Answer>, DataFusionError> {
     let context = context()?;
+    crate::plan::set_clock(&context, now)?;
     for (table, rows) in script.tables.iter().zip(tables) {
         register(&context, &table.name, table.schema(), rows.clone())?;
     }
@@ -115,7 +129,8 @@ fn register(
 
 async fn query(context: &SessionContext, view: &View) -> Result<RecordBatch, DataFusionError> {
     let statement = Statement::Statement(Box::new(ast::Statement::Query(view.query.clone())));
-    let mut plan = context.state().statement_to_plan(statement).await?;
+    let plan = context.state().statement_to_plan(statement).await?;
+    let mut plan = crate::plan::for_batch(plan)?;
     if window::has_window(&plan)? {
         let state = narrowing(context.state());
         plan = window::computed(&state, state.optimize(&plan)?).await?;

@@ -113,6 +113,19 @@ fn rows(batch: &RecordBatch, columns: &[usize]) -> Result<Rows, ArrowError> {
     RowConverter::new(fields)?.convert_columns(&arrays)
 }
 
+/// The newest event time of some rows of a table, in nanoseconds since the Unix epoch.
+///
+/// # Errors
+/// If the column of event times cannot be read as such.
+pub fn newest_event_time(table: &Table, rows: &[RecordBatch]) -> Result<Option<i64>, ArrowError> {
+    let mut newest = None;
+    for batch in rows {
+        let times = event_times(table, batch)?.into_iter().flatten();
+        newest = newest.max(times.filter(|time| *time > i64::MIN).max());
+    }
+    Ok(newest)
+}
+
 /// The event times in nanoseconds; the least possible for a row that has none.
 pub(super) fn event_times(
     table: &Table,

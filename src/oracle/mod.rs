@@ -21,9 +21,9 @@ mod read;
 mod verify;
 mod window;
 
-pub use batch::{Answer, answers};
+pub use batch::{Answer, answers, answers_at};
 pub use compare::{Difference, compare, floats_close, show_row};
-pub use contents::contents;
+pub use contents::{contents, newest_event_time};
 pub use verify::{Found, Options, Verdict, verify};
 
 /// Why answers could not be verified.

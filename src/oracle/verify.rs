@@ -10,10 +10,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::read::read;
-use super::{Answer, Difference, OracleError, answers, compare, contents};
+use super::{Answer, Difference, OracleError, answers_at, compare, contents, newest_event_time};
 use crate::catalog::Snapshot;
 use crate::engine::{self, Config, Engine, Progress};
-use crate::plan::Plan;
+use crate::plan::{Input, Plan, Relation};
 use crate::script::Script;
 use crate::source::{Blocks, InputSpec, OpenOptions};
 
@@ -74,7 +74,8 @@ pub fn verify(
         ..Config::default()
     };
     let epochs = read(plan, specs, &config)?;
-    let expected = batch_answers(&plan.script, &epochs)?;
+    let now = now(plan, &epochs, &config)?;
+    let expected = batch_answers(&plan.script, &epochs, now)?;
     let rows = epochs
         .iter()
         .flatten()
@@ -130,12 +131,37 @@ pub fn verify(
 fn batch_answers(
     script: &Script,
     epochs: &[Vec<RecordBatch>],
+    now: Option<i64>,
 ) -> Result<BTreeMap<String, Answer>, OracleError> {
     let tables = script.tables.iter().zip(epochs);
     let held: Vec<RecordBatch> = tables
         .map(|(table, epochs)| contents(table, epochs))
         .collect::<Result<_, _>>()?;
-    Ok(answers(script, &held)?)
+    Ok(answers_at(script, &held, now)?)
+}
+
+/// What `now()` is after some epochs, given by table; nothing before an event tells.
+fn now(
+    plan: &Plan,
+    epochs: &[Vec<RecordBatch>],
+    config: &Config,
+) -> Result<Option<i64>, OracleError> {
+    if config.as_of.is_some() {
+        return Ok(config.as_of);
+    }
+    let tables = &plan.script.tables;
+    let tells = |input: &Input| match input.relation {
+        Relation::Table(table) => tables[table].options.event_time.is_some(),
+        _ => false,
+    };
+    if !plan.inputs.iter().any(tells) {
+        return Ok(Some(config.read_time));
+    }
+    let mut newest = None;
+    for (table, epochs) in tables.iter().zip(epochs) {
+        newest = newest.max(newest_event_time(table, epochs)?);
+    }
+    Ok(newest)
 }
 
 fn replay(
@@ -200,17 +226,21 @@ fn play_round(
                 engine.insert(&table.name, epochs[epoch].clone())?;
             }
         }
-        let snapshot = engine.advance()?;
+        let seen: Vec<Vec<RecordBatch>> = epochs
+            .iter()
+            .map(|epochs| epochs[..=epoch].to_vec())
+            .collect();
+        let now = now(plan, &seen, config)?;
+        let snapshot = match now {
+            Some(now) => engine.advance_to(now)?,
+            None => engine.advance()?,
+        };
         if epoch == look || epoch + 1 == count {
-            let seen: Vec<Vec<RecordBatch>> = epochs
-                .iter()
-                .map(|epochs| epochs[..=epoch].to_vec())
-                .collect();
             let run = format!(
                 "seed {seed}: {workers} workers, after epoch {} of {count}",
                 epoch + 1
             );
-            found = first_difference(&run, &batch_answers(script, &seen)?, &snapshot)?;
+            found = first_difference(&run, &batch_answers(script, &seen, now)?, &snapshot)?;
         }
         if found.is_some() {
             break;

@@ -12,7 +12,7 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use super::graph::{Facts, Graph, Rel, column_of};
 use super::lower::{Lowering, Source};
 use super::refuse::Trouble;
-use super::{Input, Output, Relation, session};
+use super::{Input, Output, Relation, clock, session};
 use crate::script::{Script, Table, View};
 
 /// Per relation the columns that are read, as positions in its schema.
@@ -56,7 +56,7 @@ impl Building {
                 .unwrap_or_default();
             let find = |key: &usize| columns.iter().position(|column| column == key);
             facts.push(Facts {
-                append_only: table.is_none_or(Table::is_append_only),
+                append_only: relation != Relation::Clock && table.is_none_or(Table::is_append_only),
                 key: primary_key.iter().filter_map(find).collect(),
             });
             sources.insert(name, Source::Input(building_inputs.len()));
@@ -138,6 +138,7 @@ fn relations(
             session::blocks_schema(),
             None,
         ),
+        (system(clock::CLOCK), Relation::Clock, clock::schema(), None),
     ])
 }
 

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, Visit, Visitor, visit_expressions,
 };
 
+use super::clock;
 use super::refuse::fault;
 use crate::script::{Fault, View};
 
@@ -48,16 +49,14 @@ impl Checker<'_> {
         let Some(known) = self.state.scalar_functions().get(&name) else {
             return;
         };
-        if known.signature().volatility == Volatility::Immutable {
+        let is_clock = clock::NAMES.contains(&name.as_str());
+        if is_clock || known.signature().volatility == Volatility::Immutable {
             return;
         }
-        let is_clock = known.signature().volatility == Volatility::Stable;
-        let (message, help) = if is_clock {
-            let message = format!("{name}() is not kept up to date yet");
-            (
-                message,
-                "compare with a time that is data, such as a max(...) over the events",
-            )
+        let is_stable = known.signature().volatility == Volatility::Stable;
+        let (message, help) = if is_stable {
+            let message = format!("{name}() is not kept up to date");
+            (message, clock::INSTEAD)
         } else {
             let message = format!("{name}() differs each time that it is asked");
             (message, "let the events carry the value")

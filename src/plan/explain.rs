@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::state::state;
-use super::text::{aggregate, expression, expressions, order};
+use super::text::{aggregate, bound, expression, expressions, order};
 use super::{Node, NodeId, Op, Output, Plan, RankLimit, Relation, Step};
 
 /// The plan of some views, or of all if none is named: a line for each node, under it the state
@@ -222,6 +222,10 @@ pub fn describe(plan: &Plan, op: &Op) -> String {
             let inputs: Vec<_> = inputs.iter().map(|input| format!("n{}", input.0)).collect();
             format!("union {}", inputs.join(", "))
         }
+        Op::Temporal { input, bounds, .. } => {
+            let bounds: Vec<_> = bounds.iter().map(bound).collect();
+            format!("stand n{}: {}", input.0, bounds.join(" AND "))
+        }
         Op::Negate { input } => format!("negate n{}", input.0),
     }
 }
@@ -342,6 +346,7 @@ pub fn relation(plan: &Plan, relation: Relation) -> &str {
         Relation::Table(table) => &plan.script.tables[table].name,
         Relation::Rejects => "tillrace.rejects",
         Relation::Blocks => "tillrace.blocks",
+        Relation::Clock => "tillrace.clock",
     }
 }
 

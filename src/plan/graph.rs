@@ -10,7 +10,9 @@ use std::sync::Arc;
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, internal_datafusion_err};
+use datafusion::common::{
+    DFSchema, DFSchemaRef, DataFusionError, internal_datafusion_err, plan_err,
+};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, SortExpr};
@@ -20,7 +22,7 @@ use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 
 use super::nameless::nameless;
-use super::{Aggregate, Input, Node, NodeId, Op, SortKey, Step, window};
+use super::{Aggregate, Input, Node, NodeId, Op, SortKey, Step, clock, temporal, window};
 
 /// The column that [`Op::TopK`] appends.
 pub(super) const NUMBER: &str = "row_number";
@@ -123,6 +125,9 @@ impl Graph {
         columns: &[usize],
         schema: &SchemaRef,
     ) -> Result<Arc<dyn PhysicalExpr>> {
+        if clock::is_asked(expr)? {
+            return plan_err!("{}", clock::MISPLACED);
+        }
         let context = PhysicalPlanningContext::default();
         let bound = create_physical_expr(expr, names, &self.props, &context)?;
         move_columns(checked(bound)?, |position| columns[position], schema)
@@ -299,7 +304,9 @@ impl Graph {
                 functions,
                 ..
             } => window::schema(self.schema(*input), order, functions)?,
-            Op::TopK { input, .. } | Op::Negate { input } => Arc::clone(self.schema(*input)),
+            Op::TopK { input, .. } | Op::Negate { input } | Op::Temporal { input, .. } => {
+                Arc::clone(self.schema(*input))
+            }
             Op::Union { inputs } => self.united(inputs)?,
         })
     }
@@ -358,6 +365,7 @@ impl Graph {
             } => aggregates.is_empty() && of(input),
             Op::Join { left, right, .. } => of(left) && of(right),
             Op::Union { inputs } => inputs.iter().all(of),
+            Op::Temporal { input, bounds, .. } => of(input) && temporal::only_come(bounds),
             Op::TopK { .. } | Op::Window { .. } | Op::Negate { .. } => false,
         }
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, JoinType, NullEquality, ScalarValue};
+use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::logical_plan::Join;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{IsNotNullExpr, IsNullExpr, Literal};
@@ -17,7 +18,7 @@ use datafusion::physical_expr::expressions::{IsNotNullExpr, IsNullExpr, Literal}
 use super::graph::{Graph, Rel, column_of, move_columns};
 use super::lower::{Lowering, refuse_subqueries};
 use super::refuse::Trouble;
-use super::{NodeId, Op};
+use super::{NodeId, Op, temporal};
 
 type Exprs = Vec<Arc<dyn PhysicalExpr>>;
 type Result<T> = std::result::Result<T, DataFusionError>;
@@ -44,8 +45,13 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, join: &Join) -> std::result::Re
     for expr in exprs.chain(&join.filter) {
         refuse_subqueries(expr)?;
     }
+    let (timed, filter) = match &join.filter {
+        // An inner join's condition may as well be met after it.
+        Some(filter) if join.join_type == JoinType::Inner => temporal::split(filter)?,
+        filter => (Vec::new(), filter.clone()),
+    };
     let graph = &mut *lowering.graph;
-    let sides = bind(graph, join, &left, &right)?;
+    let sides = bind(graph, join, filter.as_ref(), &left, &right)?;
     let schema = Arc::clone(&join.schema);
     let width = graph.width(left.node);
     let both = || {
@@ -71,12 +77,16 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, join: &Join) -> std::result::Re
             )
         }
     };
-    Ok(Rel {
+    let joined = Rel {
         node,
         schema,
         columns,
         order: Vec::new(),
-    })
+    };
+    if timed.is_empty() {
+        return Ok(joined);
+    }
+    temporal::keep(lowering.graph, &timed, joined)
 }
 
 fn with_mark(mut columns: Vec<usize>, mark: usize) -> Vec<usize> {
@@ -84,14 +94,20 @@ fn with_mark(mut columns: Vec<usize>, mark: usize) -> Vec<usize> {
     columns
 }
 
-fn bind(graph: &Graph, join: &Join, left: &Rel, right: &Rel) -> Result<Sides> {
+fn bind(
+    graph: &Graph,
+    join: &Join,
+    filter: Option<&Expr>,
+    left: &Rel,
+    right: &Rel,
+) -> Result<Sides> {
     let mut left_keys = Exprs::new();
     let mut right_keys = Exprs::new();
     for (left_key, right_key) in &join.on {
         left_keys.push(graph.bind(left_key, left)?);
         right_keys.push(graph.bind(right_key, right)?);
     }
-    let residual = match &join.filter {
+    let residual = match filter {
         None => None,
         Some(filter) => {
             let width = graph.width(left.node);

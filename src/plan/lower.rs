@@ -22,7 +22,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::graph::{Graph, Rel, through};
 use super::refuse::Trouble;
 use super::{
-    ConstantRows, NodeId, Op, aggregate, building, eager, join, numbering, unnest, window,
+    ConstantRows, NodeId, Op, aggregate, building, eager, join, numbering, temporal, unnest, window,
 };
 
 type Result<T> = std::result::Result<T, Trouble>;
@@ -103,6 +103,14 @@ impl Lowering<'_> {
     /// The rows that meet a predicate.
     pub fn keep(&mut self, predicate: &Expr, input: Rel) -> Result<Rel> {
         refuse_subqueries(predicate)?;
+        let (timed, plain) = temporal::split(predicate)?;
+        if !timed.is_empty() {
+            let input = match plain {
+                Some(plain) => self.keep(&plain, input)?,
+                None => input,
+            };
+            return temporal::keep(self.graph, &timed, input);
+        }
         let predicate = self.graph.bind(predicate, &input)?;
         let limited = match numbering::filter(self.graph, input.node, &predicate)? {
             Some(node) => Some(node),

@@ -18,11 +18,14 @@ use crate::script::{Script, View};
 mod aggregate;
 mod building;
 mod check;
+mod clock;
 mod cte;
 mod eager;
 pub mod explain;
+mod functions;
 mod graph;
 mod join;
+mod lateral;
 mod lower;
 mod nameless;
 mod numbering;
@@ -32,13 +35,15 @@ mod rules;
 mod session;
 mod state;
 mod subquery;
+mod temporal;
 mod text;
 mod tidy;
 mod unnest;
 mod window;
 
+pub use clock::{clock_at, clock_reading, clock_second};
 pub use program::plan;
-pub use session::{batch_context, define_views, query_plan};
+pub use session::{batch_context, define_views, for_batch, query_plan, set_clock};
 pub use state::{Class, State, class, state};
 pub use window::{RankLimit, WindowCall};
 
@@ -104,6 +109,8 @@ pub enum Relation {
     Rejects,
     /// The counts that add up to `tillrace.inputs`, a row a block read.
     Blocks,
+    /// `tillrace.clock`: what the engine's clock shows.
+    Clock,
 }
 
 /// One step of the computation.
@@ -199,6 +206,16 @@ pub enum Op {
         /// Which rows of a partition are kept; without it, all.
         limit: Option<RankLimit>,
     },
+    /// The rows that stand at the time that the clock shows: each from the instant at which all
+    /// bounds begin to hold until one no longer does. Both are kept until they are past.
+    Temporal {
+        /// What it reads.
+        input: NodeId,
+        /// The node of [`Relation::Clock`].
+        clock: NodeId,
+        /// What must hold.
+        bounds: Vec<Bound>,
+    },
     /// The rows of all inputs, of one schema.
     Union {
         /// What it reads.
@@ -224,6 +241,7 @@ impl Op {
             | Op::Window { input, .. }
             | Op::Negate { input } => vec![*input],
             Op::Join { left, right, .. } => vec![*left, *right],
+            Op::Temporal { input, clock, .. } => vec![*input, *clock],
             Op::Union { inputs } => inputs.clone(),
         }
     }
@@ -241,6 +259,76 @@ pub enum Step {
         /// The new columns' names, types and nullability.
         schema: SchemaRef,
     },
+}
+
+/// A condition of [`Op::Temporal`]: a function of the clock compared with an instant of the row.
+#[derive(Debug, Clone, Eq)]
+pub struct Bound {
+    /// What is computed of the clock, over one column that holds it; without it, the clock as it is.
+    /// It never goes back while the clock goes on.
+    pub clock: Option<Arc<dyn PhysicalExpr>>,
+    /// How the clock's side, with all shifts added to it, compares with the row's.
+    pub comparison: Comparison,
+    /// The row's side, of the type of the clock's.
+    pub instant: Arc<dyn PhysicalExpr>,
+    /// Lengths of time that are added to the clock's side or taken from it, of the row.
+    pub shifts: Vec<Shift>,
+}
+
+/// A length of time that moves the clock's side of a [`Bound`].
+#[derive(Debug, Clone, Eq)]
+pub struct Shift {
+    /// The length: an interval without months, or a duration.
+    pub length: Arc<dyn PhysicalExpr>,
+    /// Whether it is added rather than taken away.
+    pub later: bool,
+}
+
+// By hand, as for `SortKey`.
+impl PartialEq for Bound {
+    fn eq(&self, other: &Self) -> bool {
+        self.clock == other.clock
+            && self.comparison == other.comparison
+            && self.instant.eq(&other.instant)
+            && self.shifts == other.shifts
+    }
+}
+
+impl std::hash::Hash for Bound {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.clock.hash(state);
+        self.comparison.hash(state);
+        self.instant.hash(state);
+        self.shifts.hash(state);
+    }
+}
+
+impl PartialEq for Shift {
+    fn eq(&self, other: &Self) -> bool {
+        self.length.eq(&other.length) && self.later == other.later
+    }
+}
+
+impl std::hash::Hash for Shift {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.length.hash(state);
+        self.later.hash(state);
+    }
+}
+
+/// How the clock compares with a row's instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    /// `clock > instant`.
+    After,
+    /// `clock >= instant`.
+    From,
+    /// `clock < instant`.
+    Before,
+    /// `clock <= instant`.
+    UpTo,
+    /// `clock = instant`.
+    During,
 }
 
 /// One aggregate of [`Op::Reduce`].

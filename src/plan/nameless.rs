@@ -9,7 +9,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 
 use super::graph::column_of;
-use super::{Aggregate, Op, SortKey, Step, WindowCall};
+use super::{Aggregate, Bound, Op, Shift, SortKey, Step, WindowCall};
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
@@ -122,6 +122,31 @@ pub(super) fn nameless(op: &Op) -> Result<Op> {
                 order: keys(order)?,
                 functions: functions.iter().map(call).collect::<Result<_>>()?,
                 limit: *limit,
+            }
+        }
+        Op::Temporal {
+            input,
+            clock,
+            bounds,
+        } => {
+            let shift = |shift: &Shift| {
+                Ok(Shift {
+                    length: strip(&shift.length)?,
+                    later: shift.later,
+                })
+            };
+            let bound = |bound: &Bound| {
+                Ok(Bound {
+                    clock: bound.clock.clone(),
+                    comparison: bound.comparison,
+                    instant: strip(&bound.instant)?,
+                    shifts: bound.shifts.iter().map(shift).collect::<Result<_>>()?,
+                })
+            };
+            Op::Temporal {
+                input: *input,
+                clock: *clock,
+                bounds: bounds.iter().map(bound).collect::<Result<_>>()?,
             }
         }
         Op::Input(_)

@@ -10,6 +10,7 @@ use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError, Span}
 use datafusion::sql::sqlparser::ast::{Expr, Spanned, visit_expressions};
 use thiserror::Error;
 
+use super::clock;
 use crate::script::{self, Fault, Origin, View};
 
 /// Why a view cannot be planned.
@@ -65,7 +66,8 @@ impl Trouble {
                     help,
                     span,
                 } = refusal.as_ref();
-                vec![fault(view, *span, message.clone(), help.clone())]
+                let span = span.or_else(|| place_of_clock(view, message));
+                vec![fault(view, span, message.clone(), help.clone())]
             }
             Trouble::DataFusion(error) => faults_of(view, error),
         }
@@ -181,6 +183,11 @@ fn explain(view: &View, diagnostic: Option<&Diagnostic>, cause: &DataFusionError
         let help = Some("CAST an argument to a type that it takes".to_owned());
         return fault(view, span.or_else(|| place_of(view, name)), message, help);
     }
+    if text.ends_with(clock::MISPLACED) {
+        let (message, help) = (clock::MISPLACED, clock::INSTEAD.to_owned());
+        let span = place_of_clock(view, message);
+        return fault(view, span, message.to_owned(), Some(help));
+    }
     let help = diagnostic.and_then(|diagnostic| {
         let types: Vec<_> = diagnostic
             .notes
@@ -215,6 +222,13 @@ fn place_of(view: &View, function: &str) -> Option<Span> {
         _ => ControlFlow::Continue(()),
     });
     found.break_value().and_then(Span::try_from_sqlparser_span)
+}
+
+/// Where a view first asks for the clock, for a message that speaks of it.
+fn place_of_clock(view: &View, message: &str) -> Option<Span> {
+    message
+        .starts_with("now()")
+        .then(|| clock::NAMES.iter().find_map(|name| place_of(view, name)))?
 }
 
 /// DataFusion's message as ours: one line, lower case, without its own prefixes.

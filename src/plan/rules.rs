@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -21,6 +21,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Ope
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
 use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
+
+use super::clock;
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
@@ -42,6 +44,9 @@ const DEPENDENT_KEYS: &str = "eliminate_group_by_constant";
 /// The rule that rewrites expressions one by one.
 const SIMPLIFICATION: &str = "simplify_expressions";
 
+/// The rule that computes what several expressions have in common once.
+const COMMON: &str = "common_sub_expression_eliminate";
+
 /// The analyser's rules.
 pub(super) fn analyzer() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = Analyzer::new().rules;
@@ -59,6 +64,7 @@ pub(super) fn optimizer() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         match rule.name() {
             DEPENDENT_KEYS => Arc::new(WhereKeysHaveNames(rule)),
             SIMPLIFICATION => Arc::new(CoerceAgain(rule)),
+            COMMON => Arc::new(WithoutClock(rule)),
             _ => rule,
         }
     });
@@ -148,6 +154,40 @@ fn readable(plan: &LogicalPlan) -> Result<DFSchema> {
             DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())
         }
         _ => Ok(merge_schema(&plan.inputs())),
+    }
+}
+
+/// The rule for what expressions have in common, for queries that do not ask for the clock: it would
+/// take `now()` out of the predicates that it bounds.
+#[derive(Debug)]
+struct WithoutClock(Arc<dyn OptimizerRule + Send + Sync>);
+
+impl OptimizerRule for WithoutClock {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let mut is_asked = false;
+        // The rule goes down the whole plan by itself.
+        plan.apply_with_subqueries(|part| {
+            part.apply_expressions(|expr| {
+                is_asked |= clock::is_asked(expr)?;
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        match is_asked {
+            true => Ok(Transformed::no(plan)),
+            false => self.0.rewrite(plan, config),
+        }
     }
 }
 

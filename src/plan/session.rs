@@ -11,8 +11,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DataFusionError, TableReference, plan_datafusion_err, plan_err};
-use datafusion::datasource::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn};
@@ -23,7 +23,9 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::executor::block_on;
 
-use super::rules;
+use super::clock::{self, Known};
+use super::lateral::{self, Spelling};
+use super::{functions, rules};
 use crate::script::{Script, View};
 
 /// The schema in which the system's own relations live.
@@ -36,11 +38,25 @@ pub(super) const SYSTEM: &str = "tillrace";
 /// If the schema `tillrace` of the system's relations cannot be made.
 pub fn batch_context() -> Result<SessionContext, DataFusionError> {
     let context = SessionContext::new_with_config(config());
+    functions::register(&context)?;
     let catalog = context
         .catalog("datafusion")
         .ok_or_else(|| plan_datafusion_err!("a session has no default catalog"))?;
     catalog.register_schema(SYSTEM, Arc::new(MemorySchemaProvider::new()))?;
     Ok(context)
+}
+
+/// Lets `now()` be a time in a session made by [`batch_context`], in nanoseconds since the Unix epoch,
+/// and `tillrace.clock` hold it; null and no row without one.
+///
+/// # Errors
+/// If the relation cannot be made.
+pub fn set_clock(context: &SessionContext, now: Option<i64>) -> Result<(), DataFusionError> {
+    clock::register(context, Known::Time(now));
+    let name = TableReference::partial(SYSTEM, clock::CLOCK);
+    let rows = vec![vec![clock::clock_at(now)]];
+    let table = MemTable::try_new(clock::schema(), rows)?;
+    context.register_table(name, Arc::new(table)).map(|_| ())
 }
 
 /// Registers the views of a script in a session that knows its tables, each by its query: also
@@ -64,7 +80,16 @@ pub fn define_views(context: &SessionContext, script: &Script) -> Result<(), Dat
 pub fn query_plan(state: &SessionState, view: &View) -> Result<LogicalPlan, DataFusionError> {
     let query = Box::new(ast::Statement::Query(view.query.clone()));
     let plan = block_on(state.statement_to_plan(Statement::Statement(query)))?;
+    let plan = lateral::spell_out(plan, Spelling::Kept)?;
     rename(plan, &view.column_names)
+}
+
+/// A query as a batch session can answer it: without what only a plan that is kept up to date needs.
+///
+/// # Errors
+/// If a part cannot be written in another way.
+pub fn for_batch(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    lateral::spell_out(plan, Spelling::Batch)
 }
 
 /// Leaves columns out below each DISTINCT ON that it does not look at; the optimiser takes it to
@@ -147,6 +172,8 @@ pub(super) fn planning_context(script: &Script) -> Result<SessionContext, DataFu
         .with_optimizer_rules(rules::optimizer())
         .build();
     let context = SessionContext::new_with_state(state);
+    functions::register(&context)?;
+    clock::register(&context, Known::Name);
     for table in &script.tables {
         declare(
             &context,
@@ -158,7 +185,12 @@ pub(super) fn planning_context(script: &Script) -> Result<SessionContext, DataFu
         .catalog("datafusion")
         .ok_or_else(|| plan_datafusion_err!("a session has no default catalog"))?;
     let system = Arc::new(MemorySchemaProvider::new());
-    for (name, schema) in [("rejects", rejects_schema()), ("blocks", blocks_schema())] {
+    let relations = [
+        ("rejects", rejects_schema()),
+        ("blocks", blocks_schema()),
+        (clock::CLOCK, clock::schema()),
+    ];
+    for (name, schema) in relations {
         system.register_table(name.to_owned(), Arc::new(EmptyTable::new(schema)))?;
     }
     catalog.register_schema(SYSTEM, system)?;

@@ -7,6 +7,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::explain::relation;
 use super::graph::column_of;
+use super::temporal::only_come;
 use super::text::{expression, expressions};
 use super::{Aggregate, NodeId, Op, Plan, RankLimit, Relation, Step};
 
@@ -125,6 +126,14 @@ pub fn state(plan: &Plan, node: NodeId) -> State {
                 keyed_rows(plan, *input),
             )
         },
+        Op::Temporal { input, bounds, .. } => {
+            let rows = format!("the rows of n{}", input.0);
+            let bound = match only_come(bounds) {
+                true => "those whose time has not come",
+                false => "those that the clock has not passed",
+            };
+            State::of(rows, Some(bound.to_owned()))
+        }
         Op::Constant(_)
         | Op::Map { .. }
         | Op::Unnest { .. }
@@ -271,7 +280,7 @@ fn origin(plan: &Plan, node: NodeId, column: usize) -> Option<usize> {
         {
             origin(plan, *input, column)
         }
-        Op::Negate { input } => origin(plan, *input, column),
+        Op::Negate { input } | Op::Temporal { input, .. } => origin(plan, *input, column),
         Op::Constant(_)
         | Op::Unnest { .. }
         | Op::TopK { .. }
@@ -297,6 +306,7 @@ fn keyed_rows(plan: &Plan, node: NodeId) -> Option<String> {
         Op::Map { input, .. }
         | Op::TopK { input, .. }
         | Op::Window { input, .. }
+        | Op::Temporal { input, .. }
         | Op::Negate { input } => keyed_rows(plan, *input),
         Op::Reduce { keys, .. } if keys.is_empty() => Some("one row".to_owned()),
         Op::Reduce { input, keys, .. } => {

@@ -13,7 +13,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr_common::physical_expr::fmt_sql;
 
-use super::{Aggregate, SortKey, WindowCall};
+use super::{Aggregate, Bound, Comparison, SortKey, WindowCall};
 
 /// An expression as SQL.
 pub(super) fn expression(expr: &Arc<dyn PhysicalExpr>) -> String {
@@ -130,4 +130,24 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> String {
         text.push_str(&format!(" FILTER (WHERE {})", expression(filter)));
     }
     text
+}
+
+/// A condition on the clock.
+pub(super) fn bound(bound: &Bound) -> String {
+    let mut text = match &bound.clock {
+        None => "now()".to_owned(),
+        Some(function) => expression(function).replace("now", "now()"),
+    };
+    for shift in &bound.shifts {
+        let sign = if shift.later { '+' } else { '-' };
+        text.push_str(&format!(" {sign} {}", expression(&shift.length)));
+    }
+    let comparison = match bound.comparison {
+        Comparison::After => ">",
+        Comparison::From => ">=",
+        Comparison::Before => "<",
+        Comparison::UpTo => "<=",
+        Comparison::During => "=",
+    };
+    format!("{text} {comparison} {}", expression(&bound.instant))
 }

@@ -187,6 +187,10 @@ fn renumber(op: &mut Op, moved: &[NodeId]) {
             renew(left);
             renew(right);
         }
+        Op::Temporal { input, clock, .. } => {
+            renew(input);
+            renew(clock);
+        }
         Op::Union { inputs } => inputs.iter_mut().for_each(renew),
     }
 }

@@ -95,6 +95,22 @@ fn apply_by_row(steps: &[Step], views: &[String], delta: &Delta, outcomes: &mut 
     }
 }
 
+/// The rejects of rows of a delta, each by its position and with what went wrong.
+pub(super) fn refusals(
+    views: &[String],
+    delta: &Delta,
+    failed: Vec<(usize, DataFusionError)>,
+) -> Option<Outcome> {
+    let rejects: Vec<(String, String, Diff)> = failed
+        .into_iter()
+        .map(|(row, error)| {
+            let described = reject::describe(&delta.batch, row);
+            (reason(&error), described, delta.diff(row))
+        })
+        .collect();
+    (!rejects.is_empty()).then(|| Err(reject::of_rows(views, &rejects, delta.time)))
+}
+
 /// What went wrong, in one line and without the library's prefixes.
 fn reason(error: &DataFusionError) -> String {
     let text = match error.find_root() {

@@ -16,6 +16,7 @@ pub mod accumulate;
 mod arrange;
 mod changes;
 mod claims;
+mod clock;
 mod collate;
 mod columns;
 mod epoch;
@@ -34,6 +35,7 @@ mod publish;
 mod reduce;
 pub mod reject;
 mod sieve;
+mod temporal;
 mod texts;
 mod topk;
 mod window;
@@ -113,6 +115,7 @@ pub(crate) fn render<'scope>(
         flows: plan.nodes.iter().map(|_| None).collect(),
         arrangements: HashMap::new(),
         rejects: Rejects::default(),
+        clock: None,
     };
     let (inputs, arrivals): (Vec<ArrivalHandle>, Vec<_>) =
         plan.inputs.iter().map(|_| scope.new_input()).unzip();
@@ -171,6 +174,8 @@ struct Builder<'scope, 'plan> {
     arrangements: HashMap<ArrangementOf, KeyedRows<'scope>>,
     /// The rejects that operators rendered from here on find.
     rejects: Rejects,
+    /// What the engine's clock shows, if some node asks.
+    clock: Option<Deltas<'scope>>,
 }
 
 /// Which arrangement: of which node, by which key, and whether rows with nulls in it are kept.
@@ -256,13 +261,18 @@ impl<'scope> Builder<'scope, '_> {
         let node = &plan.nodes[id.0];
         let views = node.views.clone();
         let rows = match &node.op {
+            Op::Input(at) if plan.inputs[*at].relation == Relation::Clock => {
+                let ticks = clock::ticks(arrivals[*at].clone(), self.peers);
+                self.clock = Some(ticks.clone());
+                self.rows(clock::relation(ticks, self.worker))
+            }
             Op::Input(at) => {
                 let source = &plan.inputs[*at];
                 let identity = match source.relation {
                     Relation::Table(table) => {
                         input::Identity::of(&plan.script.tables[table], &source.columns)
                     }
-                    Relation::Rejects | Relation::Blocks => None,
+                    Relation::Rejects | Relation::Blocks | Relation::Clock => None,
                 };
                 let meters = (self.arrived(id), self.held());
                 let schema = source.schema.clone();
@@ -312,6 +322,13 @@ impl<'scope> Builder<'scope, '_> {
                 self.top_k(id, *input, partition, order, window)?
             }
             Op::Window { .. } => window::render(self, id)?,
+            Op::Temporal { input, bounds, .. } => {
+                let clock = self.clock.clone().expect("the clock is rendered first");
+                let (bounds, schema) = (bounds.clone(), node.schema.clone());
+                let (rows, held) = (self.flow(*input), self.held());
+                let rows = temporal::stand([rows, clock.into()], bounds, schema, views, held)?;
+                self.rows(rows)
+            }
             Op::Union { inputs } => {
                 let inputs: Vec<_> = inputs.iter().map(|input| self.flow(*input)).collect();
                 self.rows(map::union(inputs, node.schema.clone()))

@@ -37,7 +37,7 @@ use text::{SourceFile, Text};
 pub const SYSTEM_SCHEMA: &str = "tillrace";
 
 /// The views in [`SYSTEM_SCHEMA`].
-pub const SYSTEM_VIEWS: [&str; 2] = ["rejects", "inputs"];
+pub const SYSTEM_VIEWS: [&str; 3] = ["rejects", "inputs", "clock"];
 
 /// A checked program: its tables, and its views in an order in which each follows what it reads.
 #[derive(Debug, Clone, Default)]

@@ -136,6 +136,7 @@ fn kind(op: &Op) -> &'static str {
         Op::Reduce { .. } => "Reduce",
         Op::Join { .. } => "Join",
         Op::TopK { .. } => "TopK",
+        Op::Temporal { .. } => "Temporal",
         Op::Union { .. } => "Union",
         Op::Window { .. } => "Window",
         Op::Negate { .. } => "Negate",

@@ -1,12 +1,14 @@
 //! Cases chosen by hand, where engines are known to go wrong.
 //!
-//! Events are lines `table + {json}` or `table - {json}`; a blank line closes an epoch.
+//! Events are lines `table + {json}` or `table - {json}`; `now TIME` sets the clock; a blank line
+//! closes an epoch.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use tillrace::catalog::Snapshot;
 use tillrace::decode::Decoder;
 use tillrace::engine::{Config, Engine};
@@ -16,10 +18,19 @@ use tillrace::source::{Block, Format, OpenInput};
 
 use crate::trial::planned;
 
+/// What there is after an epoch.
+struct Epoch<'a> {
+    number: usize,
+    script: &'a Script,
+    snapshot: &'a Snapshot,
+    contents: &'a [RecordBatch],
+    now: Option<i64>,
+}
+
 /// Plays events on one and on four workers and hands each epoch's answers and the tables' contents
 /// to `look`.
 #[track_caller]
-fn play(sql: &str, events: &str, mut look: impl FnMut(usize, &Script, &Snapshot, &[RecordBatch])) {
+fn play(sql: &str, events: &str, mut look: impl FnMut(&Epoch<'_>)) {
     let plan = planned(sql).unwrap_or_else(|faults| panic!("{faults}"));
     let script = plan.script.clone();
     for workers in [1, 4] {
@@ -28,19 +39,33 @@ fn play(sql: &str, events: &str, mut look: impl FnMut(usize, &Script, &Snapshot,
             ..Config::default()
         };
         let engine = Engine::start(plan.clone(), config).expect("the engine starts");
+        let mut now = None;
         let mut arrived: Vec<Vec<&str>> = vec![Vec::new(); script.tables.len()];
         for (number, epoch) in events.trim().split("\n\n").enumerate() {
             for line in epoch.lines().map(str::trim).filter(|line| !line.is_empty()) {
-                push(&engine, &script, &mut arrived, line);
+                match line.strip_prefix("now ") {
+                    Some(time) => now = Some(string_to_timestamp_nanos(time).expect("a time")),
+                    None => push(&engine, &script, &mut arrived, line),
+                }
             }
-            let snapshot = engine.advance().expect("the epoch closes");
+            let snapshot = match now {
+                Some(now) => engine.advance_to(now),
+                None => engine.advance(),
+            };
+            let snapshot = snapshot.expect("the epoch closes");
             let tables = script.tables.iter().zip(&arrived);
             let contents: Vec<RecordBatch> = tables
                 .map(|(table, lines)| {
                     oracle::contents(table, &[rows(table, lines)]).expect("rows compare")
                 })
                 .collect();
-            look(number, &script, &snapshot, &contents);
+            look(&Epoch {
+                number,
+                script: &script,
+                snapshot: &snapshot,
+                contents: &contents,
+                now,
+            });
         }
         engine.stop().expect("the engine stops");
     }
@@ -80,15 +105,16 @@ fn rows(table: &Table, records: &[&str]) -> RecordBatch {
 /// After every epoch every view equals the batch answer.
 #[track_caller]
 pub fn agrees(sql: &str, events: &str) {
-    play(sql, events, |epoch, script, snapshot, contents| {
-        let answers = oracle::answers(script, contents).expect("the tables can be registered");
+    play(sql, events, |epoch| {
+        let answers = oracle::answers_at(epoch.script, epoch.contents, epoch.now);
+        let answers = answers.expect("the tables can be registered");
         for (view, expected) in answers {
             let expected = expected.unwrap_or_else(|error| panic!("{view}: {error}"));
-            let Some(found) = snapshot.rows(&view) else {
+            let Some(found) = epoch.snapshot.rows(&view) else {
                 continue;
             };
             if let Some(difference) = oracle::compare(&expected, &found).expect("rows compare") {
-                panic!("{view} after epoch {epoch}:\n{difference}");
+                panic!("{view} after epoch {}:\n{difference}", epoch.number);
             }
         }
     });
@@ -98,8 +124,9 @@ pub fn agrees(sql: &str, events: &str) {
 #[track_caller]
 pub fn ends(sql: &str, events: &str, view: &str, expected: &[&str], rejects: usize, reason: &str) {
     let last = events.trim().split("\n\n").count() - 1;
-    play(sql, events, |epoch, _, snapshot, _| {
-        if epoch < last {
+    play(sql, events, |epoch| {
+        let snapshot = epoch.snapshot;
+        if epoch.number < last {
             return;
         }
         assert_eq!(shown(snapshot, view), expected);

@@ -16,6 +16,7 @@ mod fixed;
 mod found;
 mod query;
 mod schema;
+mod temporal;
 mod trial;
 mod window;
 mod windows;

@@ -24,6 +24,14 @@ pub struct Queries<'a, 'b> {
     pub choices: &'a mut Choices<'b>,
 }
 
+/// Lengths of time by which conditions on the clock differ.
+const LENGTHS: [&str; 4] = [
+    "INTERVAL '5 minutes'",
+    "INTERVAL '1 day'",
+    "INTERVAL '36 hours'",
+    "INTERVAL '400 days'",
+];
+
 /// How deep expressions are.
 const DEPTH: usize = 2;
 
@@ -90,9 +98,37 @@ impl<'b> Queries<'_, 'b> {
     }
 
     fn filter(&mut self, fields: &[Field]) -> String {
-        match self.choices.pick(3) {
-            0 => String::new(),
+        match self.choices.pick(5) {
+            0 | 1 => String::new(),
+            4 => format!(" WHERE {}", self.temporal(fields)),
             _ => format!(" WHERE {}", self.over(fields).of(Family::Bool, DEPTH)),
+        }
+    }
+
+    /// A condition that the clock meets and fails as it goes on.
+    fn temporal(&mut self, fields: &[Field]) -> String {
+        let time = self.over(fields).of(Family::Timestamp, 1);
+        let length = self.choices.of(&LENGTHS);
+        match self.choices.pick(9) {
+            0 => format!("{time} > now() - {length}"),
+            1 => format!("now() < {time} + {length}"),
+            2 => format!("{time} <= now()"),
+            3 => format!("{time} BETWEEN now() - {length} AND now()"),
+            4 => {
+                let number = self.over(fields).of(Family::Integer, 0);
+                let ttl = format!("({number} % 1000) * INTERVAL '1 hour'");
+                format!("now() < {time} + {ttl} AND now() >= {time}")
+            }
+            5 => format!("date_trunc('day', {time}) = date_trunc('day', now())"),
+            6 => format!("{time} < date_trunc('month', now()) + {length}"),
+            7 => {
+                let date = self.over(fields).of(Family::Date, 0);
+                format!("{date} >= current_date()")
+            }
+            _ => {
+                let other = self.over(fields).of(Family::Bool, 1);
+                format!("now() - INTERVAL '1 month' >= {time} AND {other}")
+            }
         }
     }
 

@@ -198,7 +198,7 @@ impl Table {
 }
 
 /// 2024-01-31, in days since the Unix epoch: the months around it have 31, 29 and 31 days.
-const DAY: i64 = 19_753;
+pub const DAY: i64 = 19_753;
 
 const NANOSECONDS_PER_SECOND: i64 = 1_000_000_000;
 

@@ -31,7 +31,7 @@ pub fn evaluate(plan: &Plan, tables: &BTreeMap<String, RecordBatch>) -> Vec<Rows
                         let name = &plan.script.tables[table].name;
                         rows_of(&tables[name].project(&input.columns).unwrap())
                     }
-                    Relation::Rejects | Relation::Blocks => Rows::new(),
+                    Relation::Rejects | Relation::Blocks | Relation::Clock => Rows::new(),
                 }
             }
             Op::Constant(rows) => rows_of(&rows.0),
@@ -101,6 +101,7 @@ pub fn evaluate(plan: &Plan, tables: &BTreeMap<String, RecordBatch>) -> Vec<Rows
                 let (rows, schema) = read(input);
                 windows(rows, schema, (partition, order), functions, *limit)
             }
+            Op::Temporal { .. } => unreachable!("no script here asks for the clock"),
             Op::Union { inputs } => inputs
                 .iter()
                 .flat_map(|input| read(input).0.clone())

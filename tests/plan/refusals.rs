@@ -102,11 +102,42 @@ fn types_that_do_not_go_together_are_named() {
 
 #[test]
 fn a_clock_and_chance_are_refused_by_name() {
-    let found = refused("SELECT now() AS t, random() AS r FROM sales WHERE at < current_date()");
+    let found = refused("SELECT current_time() AS t, random() AS r FROM sales WHERE at < now()");
     let underlined: Vec<_> = found.iter().map(|(text, _, _)| text.as_str()).collect();
-    assert_eq!(underlined, ["now", "random", "current_date"]);
-    assert_eq!(found[0].1, "now() is not kept up to date yet");
+    assert_eq!(underlined, ["current_time", "random"]);
+    assert_eq!(found[0].1, "current_time() is not kept up to date");
     assert_eq!(found[1].1, "random() differs each time that it is asked");
+}
+
+#[test]
+fn the_clock_is_refused_where_it_bounds_no_rows() {
+    let message = "now() is kept up to date only where it bounds rows in WHERE";
+    let instead = "join tillrace.clock";
+    check("SELECT now() AS t FROM sales", "now", message, instead);
+    check(
+        "SELECT sale_id FROM sales WHERE at < now() OR price > 1",
+        "now",
+        message,
+        instead,
+    );
+    check(
+        "SELECT count(*) FILTER (WHERE at > current_timestamp) AS n FROM sales",
+        "current_timestamp",
+        message,
+        instead,
+    );
+    check(
+        "SELECT sale_id FROM sales WHERE now() - at > INTERVAL '5 minutes'",
+        "now",
+        "a length of time",
+        "at < now() - INTERVAL",
+    );
+    check(
+        "SELECT sale_id FROM sales WHERE now() > now() - INTERVAL '5 minutes' AND price > 1",
+        "now",
+        "on both sides",
+        "on one side",
+    );
 }
 
 #[test]
