@@ -32,7 +32,7 @@ pub struct Ticks {
 impl Default for Ticks {
     fn default() -> Self {
         Ticks {
-            busy: Duration::from_millis(5),
+            busy: Duration::from_millis(2),
             catching_up: Duration::from_millis(200),
             idle: Duration::from_secs(1),
         }
@@ -57,7 +57,7 @@ pub(super) fn now_ns() -> i64 {
 
 /// What says whether an epoch is due.
 pub(super) struct Mood {
-    /// Whether the open epoch has records.
+    /// Whether there are records for the open epoch.
     pub(super) holds_records: bool,
     /// Whether it takes no more.
     pub(super) full: bool,

@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::clock::{Clock, Pace, Ticks, now_ms, now_ns};
 use super::error::EngineError;
 use super::intake::Intake;
-use super::live_feed::{LiveFeed, LiveSource};
+use super::live_feed::LiveFeed;
+use super::live_source::LiveSource;
 use super::now::Now;
 use super::operators::NodeReport;
 use super::report::{InputKind, Report};
@@ -199,6 +200,7 @@ impl Live {
         self.feed.add(LiveSource {
             input: Arc::new(input),
             inlet,
+            next: None,
             counts: Arc::default(),
             kind,
             waits_for,

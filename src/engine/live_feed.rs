@@ -6,26 +6,31 @@
 //! of its history, since the later record wins: until then its live inputs wait, and with them
 //! their senders. An epoch takes so many blocks and no more; then workers wait until it is closed.
 //!
-//! When an epoch is due ([`Pace`]), whoever notices first closes it: a worker that asks for a task
-//! while the run is live, so that no other thread need wake up for it; the clock while files are
-//! read, and whenever workers have nothing to do.
+//! Once files have been read, records wait in their queues until the open epoch is due ([`Pace`]).
+//! Then they are taken at once, each input as one block however it trickled in, and the epoch is
+//! closed by the worker that finds no more. A queue that fills up is emptied before. While files
+//! are read, and when workers have nothing to do, the clock closes epochs.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::clock::{Mood, Pace, now_ms, now_ns};
+use super::clock::{Mood, Pace, now_ms};
 use super::feed::{FIRST_EPOCH, Feed, Task, Turn};
+use super::live_source::LiveSource;
 use super::reading::Reading;
 use super::report::{InputCounts, InputKind, InputReport, InputState, RunState};
 use crate::delta::Time;
-use crate::source::live::{Inlet, Piece};
-use crate::source::{Block, Blocks, Next, OpenInput, Payload};
+use crate::source::{Block, Blocks, Next, OpenInput};
 
 /// How many blocks an epoch takes.
 const EPOCH_BLOCKS: usize = 256;
 /// Live blocks have numbers from here on: within an epoch they come after those of files.
 const FIRST_LIVE_BLOCK: u64 = 1 << 62;
+/// How long an epoch takes records once it is due.
+const LONGEST_TAKE: Duration = Duration::from_millis(5);
+/// With so many pieces a queue is not left waiting.
+const MANY_PIECES: usize = 32;
 
 /// Tasks of a live run.
 pub(super) struct LiveFeed {
@@ -48,22 +53,6 @@ pub(super) enum Closing {
 struct HistoryInput {
     input: Arc<OpenInput>,
     counts: Arc<InputCounts>,
-}
-
-/// An input that goes on.
-pub(super) struct LiveSource {
-    /// What is read.
-    pub(super) input: Arc<OpenInput>,
-    /// Where its records come from.
-    pub(super) inlet: Inlet,
-    /// What came of them.
-    pub(super) counts: Arc<InputCounts>,
-    /// Whether a source has it or a program pushes it.
-    pub(super) kind: InputKind,
-    /// The history inputs that must have been read before, by position.
-    pub(super) waits_for: Vec<usize>,
-    /// Whether nothing more comes.
-    pub(super) ended: bool,
 }
 
 struct State {
@@ -152,7 +141,15 @@ impl LiveFeed {
 
     /// Closes the open epoch if it is due.
     pub(super) fn close_if_due(&self) -> Closing {
-        self.close_epoch(&mut self.state())
+        let mut state = self.state();
+        if state.is_live() && state.held == 0 && state.has_waiting() {
+            // Workers take what waits before they close the epoch.
+            if let Some(pace) = self.pace.get() {
+                pace.wake_workers();
+            }
+            return Closing::Wait(Pace::LOOK);
+        }
+        self.close_epoch(&mut state)
     }
 
     /// Opens the next epoch if the open one is due. The next is that of the time, or the one after what was
@@ -188,7 +185,7 @@ impl LiveFeed {
         let state = self.state();
         if !state.reading.ended {
             self.wake_clock();
-        } else if let (true, Some(pace)) = (state.held > 0, self.pace.get()) {
+        } else if let (true, Some(pace)) = (state.has_records(), self.pace.get()) {
             pace.wake_workers();
         }
     }
@@ -336,11 +333,26 @@ impl LiveFeed {
         Turn::Task(state.epoch, task)
     }
 
+    /// Whether what waits is taken: in a live run when the open epoch is due, and for no longer than
+    /// a while, so that it is closed even if more comes all the time.
+    fn takes_now(&self, state: &State) -> bool {
+        let Some(pace) = self.pace.get().filter(|_| state.is_live()) else {
+            return true;
+        };
+        let taken_for = state.held_since.map(|since| since.elapsed());
+        if taken_for.is_some_and(|time| time >= LONGEST_TAKE) && pace.is_published(state.closed) {
+            return false;
+        }
+        let is_due = pace.left(&state.mood(), state.closed_at).is_zero();
+        (is_due && pace.is_published(state.closed)) || state.is_crowded()
+    }
+
     /// Nothing to do: unless it is the clock's, the open epoch is closed if it is due.
     fn wait(&self, state: &mut State) -> Turn {
         if state.held > 0 && state.reading.ended {
             self.close_epoch(state);
         }
+        state.sources.iter_mut().for_each(LiveSource::look);
         Turn::Wait(state.epoch)
     }
 
@@ -358,10 +370,31 @@ impl LiveFeed {
 impl State {
     fn mood(&self) -> Mood {
         Mood {
-            holds_records: self.held > 0,
+            holds_records: self.has_records(),
             full: self.held >= EPOCH_BLOCKS,
             catching_up: !self.reading.ended,
         }
+    }
+
+    /// Whether all files have been read, and the run is not about to end.
+    fn is_live(&self) -> bool {
+        self.reading.ended && !self.stopping && !self.draining
+    }
+
+    /// Whether the open epoch has records, or some wait for it.
+    fn has_records(&self) -> bool {
+        self.held > 0 || self.has_waiting()
+    }
+
+    fn has_waiting(&self) -> bool {
+        let mut sources = self.sources.iter();
+        sources.any(|source| source.waiting() > 0 && self.is_open(source))
+    }
+
+    /// Whether some queue fills up.
+    fn is_crowded(&self) -> bool {
+        let mut sources = self.sources.iter();
+        sources.any(|source| source.waiting() >= MANY_PIECES)
     }
 
     /// Whether a live input's records may be taken.
@@ -378,41 +411,21 @@ impl State {
         for _ in 0..self.sources.len() {
             let at = self.next_source % self.sources.len();
             self.next_source = at + 1;
-            let source = &self.sources[at];
-            if source.ended || !self.is_open(source) {
+            if self.sources[at].ended || !self.is_open(&self.sources[at]) {
                 continue;
             }
-            match source.inlet.try_next() {
+            let source = &mut self.sources[at];
+            match source.next_piece() {
                 Ok(Some(piece)) => {
                     let number = FIRST_LIVE_BLOCK + self.live_blocks;
                     self.live_blocks += 1;
-                    return Some(of_piece(source, piece, number));
+                    return Some(source.task(piece, number));
                 }
                 Ok(None) => {}
-                Err(_closed) => self.sources[at].ended = true,
+                Err(_closed) => source.ended = true,
             }
         }
         None
-    }
-}
-
-fn of_piece(source: &LiveSource, piece: Piece, number: u64) -> Task {
-    let block = Block {
-        input: 0,
-        file: piece.name,
-        offset: piece.start,
-        number,
-        bytes: piece.text.len() as u64,
-        header: piece.header,
-        too_long: piece.too_long,
-        read_time: Some(now_ns()),
-        payload: Payload::Text(piece.text),
-    };
-    Task::Block {
-        input: Arc::clone(&source.input),
-        block,
-        counts: Some(Arc::clone(&source.counts)),
-        receipt: piece.receipt,
     }
 }
 
@@ -425,6 +438,9 @@ impl Feed for LiveFeed {
             }
             let is_paused = state.paused && !state.draining;
             if is_paused || state.held >= EPOCH_BLOCKS {
+                return self.wait(&mut state);
+            }
+            if !self.takes_now(&state) {
                 return self.wait(&mut state);
             }
             state.turns += 1;
@@ -470,7 +486,7 @@ impl Feed for LiveFeed {
     fn patience(&self) -> Option<Duration> {
         let state = self.state();
         let pace = self.pace.get()?;
-        let is_workers = state.held > 0 && state.reading.ended;
+        let is_workers = state.has_records() && state.reading.ended;
         let left = is_workers.then(|| pace.left(&state.mood(), state.closed_at))?;
         // One that is due already waits for the epoch before it, of which workers are told.
         (!left.is_zero()).then_some(left)

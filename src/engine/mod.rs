@@ -11,6 +11,7 @@ mod feed;
 mod intake;
 mod live;
 mod live_feed;
+mod live_source;
 pub mod memory;
 mod now;
 mod operators;

@@ -92,13 +92,14 @@ fn changes<'scope, L: GroupLogic>(
     let mut trace = arranged.trace;
     arranged
         .stream
-        .unary::<CapacityContainerBuilder<Vec<Delta>>, _, _, _>(
+        // Told of its frontier, it lets the arrangement merge its batches even if no row ever comes.
+        .unary_frontier::<CapacityContainerBuilder<Vec<Delta>>, _, _, _>(
             Pipeline,
             name,
             move |_capability, _info| {
                 let mut upper = Antichain::from_elem(Time::MIN);
                 let (mut outcomes, mut rows) = (Vec::new(), Vec::new());
-                move |input, output| {
+                move |(input, _frontier), output| {
                     let mut capabilities = CapabilitySet::new();
                     let mut batches = Vec::new();
                     input.for_each(|capability, spans| {

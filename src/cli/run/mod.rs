@@ -73,11 +73,11 @@ pub struct Arguments {
 /// How the engine runs.
 #[derive(Debug, Clone, Default, Args)]
 pub struct EngineArguments {
-    /// Threads that do the work [default: the cores there are]
+    /// Threads that do the work [default: half of the cores; the others read, publish and serve]
     #[arg(short, long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
 
-    /// Closes an epoch that holds records no sooner than this after the one before [default: 5]
+    /// Closes an epoch that holds records no sooner than this after the one before [default: 2]
     #[arg(long, value_name = "MS")]
     pub tick: Option<NonZeroUsize>,
 

@@ -193,7 +193,7 @@ pub fn live_config(arguments: &EngineArguments, wiring: &Wiring) -> LiveConfig {
         engine: Config {
             workers: workers
                 .or(wiring.engine.workers)
-                .unwrap_or_else(replay::cores),
+                .unwrap_or_else(|| (replay::cores() / 2).max(1)),
             ..Config::default()
         },
         ticks,

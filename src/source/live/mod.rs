@@ -70,6 +70,30 @@ impl Piece {
             receipt: None,
         }
     }
+
+    /// Takes the records of the piece after it in, if they go on where its own end, nobody waits
+    /// for either, and both together are not too much. Records that stand by themselves (`no_header`) need
+    /// no header; others need the same.
+    ///
+    /// # Errors
+    /// The other piece, if it stays by itself.
+    pub fn join(&mut self, after: Piece, no_header: bool) -> Result<(), Box<Piece>> {
+        let same_header = match (&self.header, &after.header) {
+            (None, None) => no_header,
+            (Some(header), Some(other)) => Arc::ptr_eq(header, other),
+            _ => false,
+        };
+        let goes_on = self.name == after.name
+            && self.start + self.text.len() as u64 == after.start
+            && self.text.ends_with(b"\n")
+            && self.text.len() + after.text.len() <= PIECE_BYTES;
+        let by_itself = |piece: &Piece| piece.too_long.is_some() || piece.receipt.is_some();
+        if !same_header || !goes_on || by_itself(self) || by_itself(&after) {
+            return Err(Box::new(after));
+        }
+        self.text.extend_from_slice(&after.text);
+        Ok(())
+    }
 }
 
 /// Receives records for one input, on a thread of its own.

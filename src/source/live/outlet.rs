@@ -15,7 +15,8 @@ const WAITING_PIECES: usize = 64;
 /// How often a waiting sender looks whether the queue has been closed.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Makes the queue of an input. `wake` is called after each piece, from the sender's thread.
+/// Makes the queue of an input. `wake` is called from the sender's thread when there is something to take,
+/// and for each piece while the queue fills up.
 pub fn queue(wake: Arc<dyn Fn() + Send + Sync>) -> (Outlet, Inlet) {
     let (sender, receiver) = bounded(WAITING_PIECES);
     let status = Arc::new(SourceStatus::default());
@@ -89,7 +90,11 @@ impl Outlet {
         }
         match self.sender.try_send(piece) {
             Ok(()) => {
-                (self.wake)();
+                // Who was woken for the first takes what comes after it too.
+                let waiting = self.sender.len();
+                if waiting <= 1 || waiting >= WAITING_PIECES / 2 {
+                    (self.wake)();
+                }
                 Ok(())
             }
             Err(TrySendError::Full(piece)) => Err(SendError::Full(Box::new(piece))),
