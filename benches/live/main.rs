@@ -94,9 +94,11 @@ fn root(path: &str) -> PathBuf {
 }
 
 fn sales() -> Vec<PathBuf> {
-    ["tables", "time_and_people", "sales"]
+    ["tables", "sources", "time_and_people", "sales"]
         .map(|name| root(&format!("dataflows/{name}.sql")))
-        .to_vec()
+        .into_iter()
+        .chain([root("dataflows/adapters")])
+        .collect()
 }
 
 /// From a line written to its effect seen, at each rate.
