@@ -70,3 +70,40 @@ export function flash(element) {
   element.classList.add("flash");
   setTimeout(() => element.classList.remove("flash"), FLASH_MS);
 }
+
+/**
+ * Lines of a list or a table's body that stay the same elements while their rows change. `lay` puts a line for each
+ * item, in order: `make` makes one, with its `element`; `write` fills it, and is told whether what changes shall light up.
+ */
+export function keyedLines(parent) {
+  const lines = new Map();
+  let first = true;
+
+  function lay(items, keyOf, make, write) {
+    const seen = new Set();
+    items.forEach((item, place) => {
+      const key = keyOf(item, seen);
+      seen.add(key);
+      let line = lines.get(key);
+      const fresh = !line;
+      if (fresh) {
+        line = make(item);
+        lines.set(key, line);
+      }
+      if (parent.children[place] !== line.element) parent.insertBefore(line.element, parent.children[place] ?? null);
+      write(line, item, !first && !fresh);
+      if (fresh && !first) flash(line.element);
+    });
+    for (const [key, line] of lines) {
+      if (seen.has(key)) continue;
+      line.element.remove();
+      lines.delete(key);
+    }
+    first = false;
+  }
+  /** What comes next is looked at for the first time: nothing of it lights up. */
+  const restart = () => {
+    first = true;
+  };
+  return { lay, restart };
+}

@@ -5,15 +5,13 @@
 
 import { get, viewPath } from "./api.js";
 import { identity } from "./charts/lists.js";
-import { flash, h, put, say } from "./dom.js";
+import { flash, h, keyedLines, put, say } from "./dom.js";
 import { engine } from "./engine.js";
 import { cell, compare, exact, isNumeric, kindOf } from "./format.js";
 import { FOLLOWED_ROWS } from "./live.js";
 import { compareRows } from "./order.js";
 
 const PAGE = 50;
-// Parameters of a view that are not columns. A column of such a name is asked for by `.ge` and `.le`, which mean it alone.
-const RESERVED = new Set(["order", "limit", "skip", "at", "columns", "format", "token"]);
 const OPERATORS = { ">=": "ge", "<=": "le", "!=": "ne", ">": "gt", "<": "lt", "=": "" };
 
 export function rowTable(entry, plan, given) {
@@ -23,7 +21,7 @@ export function rowTable(entry, plan, given) {
   const search = h("input", {
     type: "search",
     "aria-label": "Search the rows",
-    placeholder: here ? "Search the rows" : `Search ${firstText(columns)?.name ?? ""}`,
+    placeholder: "Search the rows",
     value: state.search,
   });
   const count = h("span.quiet", { role: "status" });
@@ -33,7 +31,7 @@ export function rowTable(entry, plan, given) {
   const fault = h("p.fault", { hidden: true });
   const element = h(
     "section.card.rows",
-    h("div.row-tools", here || firstText(columns) ? search : null, count, pages),
+    h("div.row-tools", search, count, pages),
     fault,
     h(
       "div.scroll",
@@ -52,8 +50,7 @@ export function rowTable(entry, plan, given) {
       ),
     ),
   );
-  const lines = new Map();
-  let first = true;
+  const lines = keyedLines(body);
   let timer = 0;
   let asking = null;
   let seenChange = null;
@@ -104,7 +101,7 @@ export function rowTable(entry, plan, given) {
 
   function refine() {
     state.page = 0;
-    first = true;
+    lines.restart();
     if (here) return show();
     clearTimeout(timer);
     timer = setTimeout(() => look(true), 200);
@@ -175,44 +172,31 @@ export function rowTable(entry, plan, given) {
       if (!text) continue;
       const { operator, value } = condition(text);
       if (kindOf(column.type) === "text" && operator === null) asked[`${column.name}.like`] = `%${value}%`;
-      else if (kindOf(column.type) === "boolean") asked[column.name] = /^(y|t)/i.test(value) ? "true" : "false";
-      else if (!operator && RESERVED.has(column.name)) {
-        asked[`${column.name}.ge`] = value;
-        asked[`${column.name}.le`] = value;
-      } else asked[column.name + (operator ? `.${operator}` : "")] = value;
+      else if (kindOf(column.type) === "boolean") asked[`${column.name}.eq`] = /^(y|t)/i.test(value) ? "true" : "false";
+      // With an ending it is the column, whatever parameters there are of its name.
+      else asked[`${column.name}.${operator || "eq"}`] = value;
     }
-    const text = firstText(columns);
-    if (state.search.trim() && text) asked[`${text.name}.like`] = `%${state.search.trim()}%`;
+    if (state.search.trim()) asked.q = state.search.trim();
     return asked;
   }
 
-  function write(rows, total) {
-    const seen = new Set();
-    rows.forEach((row, place) => {
-      const key = identity(plan, row, seen);
-      seen.add(key);
-      let line = lines.get(key);
-      const fresh = !line;
-      if (fresh) {
-        line = columns.map((column) => h(isNumeric(column) ? "td.num" : "td"));
-        line.element = h("tr", line);
-        lines.set(key, line);
-      }
-      if (body.children[place] !== line.element) body.insertBefore(line.element, body.children[place] ?? null);
-      columns.forEach((column, at) => {
-        const value = row[column.name];
-        line[at].classList.toggle("null", value === null);
-        const changed = say(line[at], value === null ? "null" : cell(value, column.type));
-        if (changed && !first && !fresh) flash(line[at]);
-      });
-      if (fresh && !first) flash(line.element);
+  function lineOf() {
+    const line = columns.map((column) => h(isNumeric(column) ? "td.num" : "td"));
+    line.element = h("tr", line);
+    return line;
+  }
+
+  function fillLine(line, row, lit) {
+    columns.forEach((column, at) => {
+      const value = row[column.name];
+      line[at].classList.toggle("null", value === null);
+      const changed = say(line[at], value === null ? "null" : cell(value, column.type));
+      if (changed && lit) flash(line[at]);
     });
-    for (const [key, line] of lines) {
-      if (seen.has(key)) continue;
-      line.element.remove();
-      lines.delete(key);
-    }
-    first = false;
+  }
+
+  function write(rows, total) {
+    lines.lay(rows, (row, seen) => identity(plan, row, seen), lineOf, fillLine);
     for (const head of heads) {
       const by = state.order.find(({ column }) => column === head.dataset.column);
       head.setAttribute("aria-sort", by ? (by.descending ? "descending" : "ascending") : "none");
@@ -233,7 +217,7 @@ export function rowTable(entry, plan, given) {
     pages.dataset.key = key;
     const go = (page) => {
       state.page = page;
-      first = true;
+      lines.restart();
       if (here) show();
       else look(true);
     };
@@ -256,8 +240,6 @@ export function rowTable(entry, plan, given) {
   if (!here) look(true);
   return { element, take, look: () => look(false), query, close: () => asking?.abort() };
 }
-
-const firstText = (columns) => columns.find((column) => kindOf(column.type) === "text");
 
 /** ">= 10" as {operator, value}; without an operator it is null. */
 function condition(text) {

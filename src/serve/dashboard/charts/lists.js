@@ -1,7 +1,7 @@
 // Rows as they are: a short table, and the list of what has crossed a threshold.
 
 import { compareRows } from "../order.js";
-import { flash, h, put, say } from "../dom.js";
+import { flash, h, keyedLines, put, say } from "../dom.js";
 import { cell, exact, isNumeric, kindOf, toNumber, words } from "../format.js";
 
 const SHOWN = 60;
@@ -28,38 +28,24 @@ export function createTable(host, plan) {
     host,
     h("div.scroll", { tabindex: 0, role: "region", "aria-label": "Rows" }, h("table.mini", h("thead", head), body)),
   );
-  const lines = new Map();
-  let first = true;
+  const lines = keyedLines(body);
+  const make = () => {
+    const line = plan.columns.map((column) => h(isNumeric(column) ? "td.num" : "td"));
+    line.element = h("tr", line);
+    return line;
+  };
+  const write = (line, row, lit) =>
+    plan.columns.forEach((column, at) => {
+      const text = cell(row[column.name], column.type);
+      const shownText = kindOf(column.type) === "time" ? moment(text) : text;
+      const changed = say(line[at], shownText);
+      if (changed && (text.length > 24 || shownText !== text)) line[at].title = text;
+      if (changed && lit) flash(line[at]);
+    });
 
   function update(rows) {
     const shown = [...rows].sort(compareRows(plan.order, plan.columns)).slice(0, SHOWN);
-    const seen = new Set();
-    shown.forEach((row, place) => {
-      const key = identity(plan, row, seen);
-      seen.add(key);
-      let line = lines.get(key);
-      const fresh = !line;
-      if (fresh) {
-        line = plan.columns.map((column) => h(isNumeric(column) ? "td.num" : "td"));
-        line.element = h("tr", line);
-        lines.set(key, line);
-      }
-      if (body.children[place] !== line.element) body.insertBefore(line.element, body.children[place] ?? null);
-      plan.columns.forEach((column, at) => {
-        const text = cell(row[column.name], column.type);
-        const shownText = kindOf(column.type) === "time" ? moment(text) : text;
-        const changed = say(line[at], shownText);
-        if (changed && (text.length > 24 || shownText !== text)) line[at].title = text;
-        if (changed && !first && !fresh) flash(line[at]);
-      });
-      if (fresh && !first) flash(line.element);
-    });
-    for (const [key, line] of lines) {
-      if (seen.has(key)) continue;
-      line.element.remove();
-      lines.delete(key);
-    }
-    first = false;
+    lines.lay(shown, (row, seen) => identity(plan, row, seen), make, write);
   }
   return { update, destroy: () => put(host) };
 }
@@ -82,8 +68,20 @@ export function identity(plan, row, seen) {
 export function createAlerts(host, plan) {
   const list = h("ul.alerts");
   put(host, h("div.scroll", { tabindex: 0, role: "region", "aria-label": "Alerts" }, list));
-  const lines = new Map();
-  let first = true;
+  const lines = keyedLines(list);
+  const make = (item) => {
+    const value = h("b");
+    const limit = h("small");
+    const bar = h("i");
+    const element = h(
+      "li",
+      h("span.dot"),
+      h("span.name", item.name, item.detail && h("small", item.detail)),
+      h("span.track", bar),
+      h("span.value", value, limit),
+    );
+    return { element, value, limit, bar };
+  };
 
   function update(rows) {
     const items = rows.map((row) => itemOf(plan, row));
@@ -92,39 +90,13 @@ export function createAlerts(host, plan) {
     const worst = above ? -1 : 1;
     items.sort((a, b) => worst * (a.share - b.share) || worst * (a.value - b.value));
     const top = Math.max(...items.map((item) => Math.abs(item.share)), 1);
-    const seen = new Set();
-    items.slice(0, SHOWN).forEach((item, place) => {
-      const key = identity(plan, item.row, seen);
-      seen.add(key);
-      let line = lines.get(key);
-      const fresh = !line;
-      if (fresh) {
-        const value = h("b");
-        const limit = h("small");
-        const bar = h("i");
-        const element = h(
-          "li",
-          h("span.dot"),
-          h("span.name", item.name, item.detail && h("small", item.detail)),
-          h("span.track", bar),
-          h("span.value", value, limit),
-        );
-        line = { element, value, limit, bar };
-        lines.set(key, line);
-      }
-      if (list.children[place] !== line.element) list.insertBefore(line.element, list.children[place] ?? null);
-      if (say(line.value, exact(item.raw ?? "\u2013")) && !first && !fresh) flash(line.value);
+    const write = (line, item, lit) => {
+      if (say(line.value, exact(item.raw ?? "\u2013")) && lit) flash(line.value);
       say(line.limit, item.limit === null ? "" : ` / ${exact(item.threshold)}`);
       line.bar.style.width = `${Math.max(0, Math.min(1, item.share / (above ? top : 1))) * 100}%`;
       line.element.classList.toggle("severe", above ? item.limit !== null && item.share >= 2 : item.share <= 0.25);
-      if (fresh && !first) flash(line.element);
-    });
-    for (const [key, line] of lines) {
-      if (seen.has(key)) continue;
-      line.element.remove();
-      lines.delete(key);
-    }
-    first = false;
+    };
+    lines.lay(items.slice(0, SHOWN), (item, seen) => identity(plan, item.row, seen), make, write);
   }
   return { update, destroy: () => put(host) };
 }

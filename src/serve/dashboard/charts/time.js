@@ -12,15 +12,21 @@ const DAY_S = 86400;
 
 /** The colours of series, from the theme. */
 export const colours = () => {
-  const style = getComputedStyle(document.documentElement);
-  const read = (name) => style.getPropertyValue(name).trim();
-  return {
+  // A canvas takes plain colours only: an element tells which of the two of a `light-dark()` is meant.
+  const probe = document.body.appendChild(h("i", { hidden: true }));
+  const read = (name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const found = {
     series: Array.from({ length: 8 }, (_, i) => read(`--series-${i + 1}`)),
     grid: read("--grid"),
     text: read("--dim"),
     compared: read("--faint"),
     surface: read("--surface"),
   };
+  probe.remove();
+  return found;
 };
 
 export function create(host, plan, { full = false } = {}) {
