@@ -2,11 +2,14 @@
 //! planned by DataFusion, kept up to date by timely and differential dataflow.
 #![warn(missing_docs)]
 
+pub mod backtest;
+pub mod calendar;
 pub mod catalog;
 pub mod cli;
 pub mod decode;
 pub mod delta;
 pub mod engine;
+pub mod model;
 pub mod oracle;
 pub mod plan;
 pub mod present;
@@ -17,4 +20,6 @@ pub mod serve;
 pub mod session;
 pub mod sink;
 pub mod source;
+pub mod tls;
+pub mod why;
 pub mod wiring;

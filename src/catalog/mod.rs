@@ -15,12 +15,12 @@ mod shards;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
 use arrow::error::ArrowError;
 
+use crate::calendar::now_ms;
 use crate::delta::{Diff, Time};
 use crate::plan::{Output, Plan};
 use codec::ViewCodec;
@@ -97,11 +97,9 @@ impl Answer {
 
 impl Snapshot {
     fn new(epoch: Time, shape: Arc<Shape>, answers: Vec<Arc<Answer>>) -> Snapshot {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = since.map_or(0, |since| since.as_millis());
         Snapshot {
             epoch,
-            closed_at_ms: i64::try_from(now).unwrap_or(i64::MAX),
+            closed_at_ms: i64::try_from(now_ms()).unwrap_or(i64::MAX),
             shape,
             answers,
             newest: OnceLock::new(),

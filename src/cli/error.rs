@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use arrow::error::ArrowError;
 
+use crate::backtest::BacktestError;
 use crate::engine::EngineError;
 use crate::oracle::OracleError;
 use crate::script::{Faults, LoadError};
@@ -12,6 +13,7 @@ use crate::serve::ServeError;
 use crate::sink::SinkError;
 use crate::source::generate::GenerateError;
 use crate::source::{SourceError, SourceErrors};
+use crate::why::WhyError;
 use crate::wiring::WiringError;
 
 /// Why a subcommand failed.
@@ -32,6 +34,12 @@ pub enum Error {
     /// Traffic could not be generated.
     #[error(transparent)]
     Generate(#[from] GenerateError),
+    /// Nothing could be tried on history.
+    #[error(transparent)]
+    Backtest(#[from] BacktestError),
+    /// A row could not be explained.
+    #[error(transparent)]
+    Why(#[from] WhyError),
     /// The answers could not be verified.
     #[error(transparent)]
     Oracle(#[from] OracleError),

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod backtest;
 mod check;
 mod completions;
 mod demo;
@@ -27,6 +28,7 @@ mod samples;
 mod sql;
 mod timestamp;
 mod verify;
+mod why;
 
 pub use error::Error;
 
@@ -41,6 +43,7 @@ Examples:
   tillrace sql -c 'SELECT * FROM sales'        ask a server that runs with --pg
   tillrace demo                                a made-up shop, live, in the browser
   tillrace check shop.sql                      what is wrong with a script, and what it will keep
+  tillrace why sales_by_category toys shop.sql -i orders=orders.jsonl   the events that moved it
   tillrace generate --events 1000000 --out traffic
 
 Every subcommand has examples of its own: tillrace replay --help";
@@ -66,6 +69,8 @@ enum Command {
     Check(check::Arguments),
     Explain(explain::Arguments),
     Verify(verify::Arguments),
+    Why(why::Arguments),
+    Backtest(backtest::Arguments),
     Generate(generate::Arguments),
     Completions(completions::Arguments),
 }
@@ -85,6 +90,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
+        Some(Command::Why(arguments)) => why::run(&arguments),
+        Some(Command::Backtest(arguments)) => backtest::run(&arguments),
         Some(Command::Generate(arguments)) => generate::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments, Cli::command()),
     };

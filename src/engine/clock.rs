@@ -6,9 +6,9 @@
 //! which cost less for each record, and never more than two are on their way. Without records an
 //! epoch closes every idle tick, so that readers see the engine's clock go on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::live_feed::{Closing, LiveFeed};
 use super::memory::MemoryWatch;
@@ -39,20 +39,31 @@ impl Default for Ticks {
     }
 }
 
-/// Milliseconds since the Unix epoch.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
+/// What may change while a run goes on. Clones are the same.
+#[derive(Debug, Clone)]
+pub(super) struct Knobs(Arc<Mutex<Setting>>);
+
+/// How the clock runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting {
+    /// How long epochs are.
+    pub(super) ticks: Ticks,
+    /// The most memory that the process may use before it takes no more, in bytes.
+    pub(super) memory_limit: Option<u64>,
 }
 
-/// Nanoseconds since the Unix epoch.
-pub(super) fn now_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-    })
+impl Knobs {
+    pub(super) fn new(setting: Setting) -> Knobs {
+        Knobs(Arc::new(Mutex::new(setting)))
+    }
+
+    pub(super) fn get(&self) -> Setting {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set(&self, setting: Setting) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = setting;
+    }
 }
 
 /// What says whether an epoch is due.
@@ -67,8 +78,8 @@ pub(super) struct Mood {
 
 /// When epochs are due, and who has to know.
 pub(super) struct Pace {
-    /// How long epochs are.
-    pub(super) ticks: Ticks,
+    /// How long epochs are, as it is looked up each time.
+    pub(super) knobs: Knobs,
     /// How far the engine has published.
     pub(super) status: Arc<Status>,
     /// Wakes workers that wait.
@@ -81,11 +92,12 @@ impl Pace {
 
     /// In how long an epoch is due that has been open since the one before was closed.
     pub(super) fn left(&self, mood: &Mood, since: Instant) -> Duration {
+        let ticks = self.knobs.get().ticks;
         let tick = match (mood.holds_records, mood.catching_up) {
             _ if mood.full => Duration::ZERO,
-            (true, true) => self.ticks.catching_up,
-            (true, false) => self.ticks.busy,
-            (false, _) => self.ticks.idle,
+            (true, true) => ticks.catching_up,
+            (true, false) => ticks.busy,
+            (false, _) => ticks.idle,
         };
         tick.saturating_sub(since.elapsed())
     }
@@ -106,8 +118,8 @@ pub(super) struct Clock {
     pub(super) feed: Arc<LiveFeed>,
     /// Whether all threads are alive.
     pub(super) status: Arc<Status>,
-    /// The most memory that the process may use before it takes no more, in bytes.
-    pub(super) memory_limit: Option<u64>,
+    /// How it runs, as it is looked up each time.
+    pub(super) knobs: Knobs,
     /// Wakes workers that wait.
     pub(super) wake_workers: Arc<dyn Fn() + Send + Sync>,
 }
@@ -124,9 +136,15 @@ impl Clock {
     }
 
     fn run(self) {
-        let mut memory = self.memory_limit.map(MemoryWatch::new);
+        let mut memory: Option<(u64, MemoryWatch)> = None;
         loop {
-            if let Some(paused) = memory.as_mut().and_then(MemoryWatch::look) {
+            let memory_limit = self.knobs.get().memory_limit;
+            if memory.as_ref().map(|(limit, _)| *limit) != memory_limit {
+                // Whether it is too much is found out by the next look.
+                self.feed.pause(false);
+                memory = memory_limit.map(|limit| (limit, MemoryWatch::new(limit)));
+            }
+            if let Some(paused) = memory.as_mut().and_then(|(_, watch)| watch.look()) {
                 self.feed.pause(paused);
                 (self.wake_workers)();
             }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use arrow::array::TimestampNanosecondArray;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 
 use super::error::InputError;
 use crate::decode::{DecodeError, Decoded, Decoder, Reject};
-use crate::plan::{Plan, Relation};
+use crate::plan::{Plan, Relation, blocks_schema};
 use crate::render::reject;
 use crate::script::near;
 use crate::source::{Block, OpenInput};
@@ -26,6 +26,8 @@ pub(super) struct Intake {
     pub(super) place: Option<usize>,
     /// The event time's place among the decoded columns.
     event_time: Option<usize>,
+    /// When the run began, in nanoseconds since the Unix epoch.
+    read_time: i64,
 }
 
 /// What came of a block.
@@ -75,6 +77,7 @@ impl Intake {
             table: name.clone(),
             place,
             event_time,
+            read_time,
         })
     }
 
@@ -88,8 +91,9 @@ impl Intake {
         if let (Some(as_of), Some(event_time)) = (as_of, self.event_time) {
             leave_out_later(&mut decoded, event_time, as_of);
         }
+        let has_rejects = !decoded.rejects.is_empty();
         let rejects =
-            (!decoded.rejects.is_empty()).then(|| self.rejects(&block.file, &decoded.rejects));
+            has_rejects.then(|| self.rejects(&block.file, &decoded.rejects, block.read_time));
         let counts = self.counts(
             decoded.batch.num_rows(),
             block.bytes,
@@ -106,9 +110,16 @@ impl Intake {
         })
     }
 
-    /// Some rejects as rows of their relation.
-    pub(super) fn rejects(&self, file: &Path, rejects: &[Reject]) -> RecordBatch {
-        reject::of_block(&self.input, &self.table, &file.to_string_lossy(), rejects)
+    /// Some rejects as rows of their relation; without a time they were read at that of the run.
+    pub(super) fn rejects(
+        &self,
+        file: &Path,
+        rejects: &[Reject],
+        read_time: Option<i64>,
+    ) -> RecordBatch {
+        let read_time = read_time.unwrap_or(self.read_time);
+        let file = file.to_string_lossy();
+        reject::of_block(&self.input, &self.table, &file, rejects, read_time)
     }
 
     /// A row of counts.
@@ -132,21 +143,8 @@ impl Intake {
             number(rejects as u64),
             Arc::new(TimestampNanosecondArray::from(vec![newest])),
         ];
-        RecordBatch::try_new(counts_schema(), columns).expect("counts fit their schema")
+        RecordBatch::try_new(blocks_schema(), columns).expect("counts fit their schema")
     }
-}
-
-fn counts_schema() -> SchemaRef {
-    let number = |name| Field::new(name, DataType::Int64, true);
-    let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
-    Arc::new(Schema::new(vec![
-        Field::new("input", DataType::Utf8, true),
-        Field::new("table", DataType::Utf8, true),
-        number("rows"),
-        number("bytes"),
-        number("rejects"),
-        Field::new("newest_event_time", time, true),
-    ]))
 }
 
 fn leave_out_later(decoded: &mut Decoded, event_time: usize, as_of: i64) {

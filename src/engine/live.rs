@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::clock::{Clock, Pace, Ticks, now_ms, now_ns};
+use super::clock::{Clock, Knobs, Pace, Setting, Ticks};
 use super::error::EngineError;
 use super::intake::Intake;
 use super::live_feed::LiveFeed;
@@ -17,6 +17,7 @@ use super::now::Now;
 use super::operators::NodeReport;
 use super::report::{InputKind, Report};
 use super::{Config, Feed, Run, Shared, wake_all};
+use crate::calendar::{now_ms, now_ns};
 use crate::catalog::{Catalog, Keep};
 use crate::plan::{Input, Plan, Relation};
 use crate::source::live::{LiveInput, Outlet, queue};
@@ -52,6 +53,7 @@ pub struct Live {
     catalog: Arc<Catalog>,
     shared: Arc<Shared>,
     config: LiveConfig,
+    knobs: Knobs,
     started_ms: u64,
     wake: Arc<dyn Fn() + Send + Sync>,
     threads: Mutex<Threads>,
@@ -93,15 +95,19 @@ impl Live {
         let shared = Arc::new(shared);
         let run = Run::start(Arc::clone(&shared))?;
         let wake = wake_all(run.threads());
-        feed.set_pace(Pace {
+        let knobs = Knobs::new(Setting {
             ticks: ticks(&plan, config.ticks),
+            memory_limit: config.memory_limit,
+        });
+        feed.set_pace(Pace {
+            knobs: knobs.clone(),
             status: Arc::clone(&shared.status),
             wake: Arc::clone(&wake),
         });
         let clock = Clock {
             feed: Arc::clone(&feed),
             status: Arc::clone(&shared.status),
-            memory_limit: config.memory_limit,
+            knobs: knobs.clone(),
             wake_workers: Arc::clone(&wake),
         };
         let started = clock.start();
@@ -119,6 +125,7 @@ impl Live {
             catalog,
             shared,
             config,
+            knobs,
             started_ms: now_ms(),
             wake,
             threads: Mutex::new(Threads {
@@ -230,6 +237,19 @@ impl Live {
         let outlet = self.add(input, InputKind::Pushed);
         pushed.push((table.to_owned(), format.clone(), outlet.clone()));
         Ok(outlet)
+    }
+
+    /// Takes over other ticks and another limit of memory, from the next epoch on.
+    pub fn turn(&self, ticks: Ticks, memory_limit: Option<u64>) {
+        self.knobs.set(Setting {
+            ticks: self::ticks(&self.plan, ticks),
+            memory_limit,
+        });
+    }
+
+    /// How it was set up at its start.
+    pub fn config(&self) -> &LiveConfig {
+        &self.config
     }
 
     /// What is computed.

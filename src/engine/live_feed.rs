@@ -15,11 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::clock::{Mood, Pace, now_ms};
+use super::clock::{Mood, Pace};
 use super::feed::{FIRST_EPOCH, Feed, Task, Turn};
 use super::live_source::LiveSource;
 use super::reading::Reading;
 use super::report::{InputCounts, InputKind, InputReport, InputState, RunState};
+use crate::calendar::now_ms;
 use crate::delta::Time;
 use crate::source::{Block, Blocks, Next, OpenInput};
 

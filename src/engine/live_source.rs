@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::clock::now_ns;
 use super::feed::Task;
 use super::report::{InputCounts, InputKind};
+use crate::calendar::now_ns;
 use crate::source::live::{Closed, Inlet, Piece};
 use crate::source::{Block, Format, OpenInput, Payload};
 

@@ -35,6 +35,7 @@ pub use live::{Live, LiveConfig, Wiring};
 pub use operators::NodeReport;
 pub use report::{InputCounts, InputKind, InputReport, InputState, Report, RunState};
 
+use crate::calendar;
 use crate::catalog::{self, Catalog, Delivery, Keep, Shape, Shards, Snapshot};
 use crate::delta::{Diff, Time};
 use crate::plan::{Plan, Relation};
@@ -59,6 +60,9 @@ pub struct Config {
     pub read_time: i64,
     /// How many blocks make an epoch of a replay; at least one.
     pub epoch_blocks: u64,
+    /// How many rejects of an input `tillrace.rejects` has at most, the newest; all without it. They
+    /// are counted in `tillrace.inputs` in any case.
+    pub rejects: Option<usize>,
 }
 
 impl Default for Config {
@@ -66,8 +70,9 @@ impl Default for Config {
         Config {
             workers: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             as_of: None,
-            read_time: clock::now_ns(),
+            read_time: calendar::now_ns(),
             epoch_blocks: DEFAULT_EPOCH_BLOCKS,
+            rejects: None,
         }
     }
 }
@@ -227,7 +232,7 @@ fn check_renders(plan: &Arc<Plan>) -> Result<(), EngineError> {
     let plan = Arc::clone(plan);
     timely::execute::execute_directly(move |worker| {
         worker.dataflow::<Time, _, _>(|scope| {
-            render::render(scope, &plan, (0, 1), false, None).map(|_| ())
+            render::render(scope, &plan, (0, 1), false, None, None).map(|_| ())
         })
     })?;
     Ok(())

@@ -43,8 +43,15 @@ pub(super) fn work(worker: &mut Worker, shared: &Arc<Shared>) -> Time {
     let rendered = worker.dataflow::<Time, _, _>(|scope| {
         let place = (index, peers);
         let meter = meter.as_ref();
-        render::render(scope, &shared.plan, place, shared.only_added, meter)
-            .expect("the plan was rendered once before the workers started")
+        render::render(
+            scope,
+            &shared.plan,
+            place,
+            shared.only_added,
+            shared.config.rejects,
+            meter,
+        )
+        .expect("the plan was rendered once before the workers started")
     });
     let mut this = Job {
         shared,
@@ -213,7 +220,7 @@ impl Job<'_> {
                 offset,
                 reason,
             } => {
-                self.reject_rest(&input, &file, offset, reason, epoch);
+                self.reject_rest(&input, (&file, offset, None), reason, epoch);
             }
             Task::Clock { now } => self.tell_time(Some(now), epoch),
         }
@@ -255,7 +262,8 @@ impl Job<'_> {
             Ok(taken) => taken,
             Err(error) => {
                 let reason = chain(&error);
-                self.reject_rest(input, &block.file, block.offset, reason.clone(), epoch);
+                let place = (block.file.as_path(), block.offset, block.read_time);
+                self.reject_rest(input, place, reason.clone(), epoch);
                 if let Some(receipt) = receipt {
                     receipt.tell(refused_whole(&block, reason, epoch));
                 }
@@ -297,12 +305,12 @@ impl Job<'_> {
         self.shared.feed.recycle(block);
     }
 
-    /// One reject that stands for all records from a place on.
+    /// One reject that stands for all records from a place on: the file, where in it, and when it was
+    /// read.
     fn reject_rest(
         &mut self,
         input: &Arc<OpenInput>,
-        file: &std::path::Path,
-        position: u64,
+        (file, position, read_time): (&std::path::Path, u64, Option<i64>),
         reason: String,
         epoch: Time,
     ) {
@@ -315,6 +323,7 @@ impl Job<'_> {
                 reason,
                 text: String::new(),
             }],
+            read_time,
         );
         let counts = intake.counts(0, 0, 1, None);
         self.send_made(self.places.rejects, Some(rejects), epoch);

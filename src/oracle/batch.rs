@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::needed::ByDefinition;
 use super::window;
+use crate::model;
 use crate::script::{Script, View};
 
 /// The rules of the batch engine's optimiser without which some queries cannot run at all, or only
@@ -67,13 +68,15 @@ pub fn answers_at(
 
 /// A batch session that rewrites queries no more than it must. The planner rewrites them with the
 /// same optimiser, so a mistake of its would be made on both sides.
-fn context() -> Result<SessionContext, DataFusionError> {
+fn context(script: &Script) -> Result<SessionContext, DataFusionError> {
     let rules = Optimizer::new().rules.into_iter();
     let rules = rules
         .filter(|rule| NEEDED_RULES.contains(&rule.name()))
         .chain([Arc::new(ByDefinition) as _])
         .collect();
-    let state = SessionStateBuilder::new_from_existing(crate::plan::batch_context()?.state())
+    let base = crate::plan::batch_context()?;
+    base.register_udf(model::function(&script.models));
+    let state = SessionStateBuilder::new_from_existing(base.state())
         .with_optimizer_rules(rules)
         .build();
     Ok(SessionContext::new_with_state(state))
@@ -97,7 +100,7 @@ async fn compute(
     tables: &[RecordBatch],
     now: Option<i64>,
 ) -> Result<BTreeMap<String, Answer>, DataFusionError> {
-    let context = context()?;
+    let context = context(script)?;
     crate::plan::set_clock(&context, now)?;
     for (table, rows) in script.tables.iter().zip(tables) {
         register(&context, &table.name, table.schema(), rows.clone())?;

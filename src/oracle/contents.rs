@@ -127,7 +127,7 @@ pub fn newest_event_time(table: &Table, rows: &[RecordBatch]) -> Result<Option<i
 }
 
 /// The event times in nanoseconds; the least possible for a row that has none.
-pub(super) fn event_times(
+pub(crate) fn event_times(
     table: &Table,
     batch: &RecordBatch,
 ) -> Result<Option<Vec<i64>>, ArrowError> {

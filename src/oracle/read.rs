@@ -19,7 +19,7 @@ use crate::decode::{DecodeError, Decoder};
 use crate::engine::Config;
 use crate::plan::{Plan, Relation};
 use crate::script::Table;
-use crate::source::{Blocks, InputSpec, Next, OpenInput, OpenOptions};
+use crate::source::{Block, Blocks, InputSpec, Next, OpenInput, OpenOptions};
 
 /// How long to wait for a slow pipe before asking again.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -35,31 +35,13 @@ pub fn read(
     config: &Config,
 ) -> Result<Vec<Vec<RecordBatch>>, OracleError> {
     let tables = &plan.script.tables;
-    let blocks = Blocks::open(specs, &OpenOptions::default())?;
-    let mut decoders: Vec<Option<Wanted>> = blocks
-        .inputs()
-        .iter()
-        .map(|input| Wanted::new(plan, input, config.read_time))
-        .collect::<Result<_, _>>()?;
     let mut epochs: Vec<BTreeMap<u64, Vec<RecordBatch>>> = vec![BTreeMap::new(); tables.len()];
-    loop {
-        match blocks.next() {
-            Next::Block(block) => {
-                let Some(wanted) = &mut decoders[block.input] else {
-                    continue;
-                };
-                let table = &tables[wanted.table];
-                let decoded = wanted.decoder.decode(&block)?;
-                let rows = complete(table, &wanted.columns, &decoded.batch)?;
-                let rows = until(table, &rows, config.as_of)?;
-                let epoch = block.number / config.epoch_blocks.max(1);
-                epochs[wanted.table].entry(epoch).or_default().push(rows);
-            }
-            Next::Wait => thread::sleep(PAUSE),
-            Next::Broken { .. } => {}
-            Next::End => break,
-        }
-    }
+    each_block(plan, specs, config, |read| {
+        let rows = until(&tables[read.table], &read.rows, config.as_of)?;
+        let epoch = read.block.number / config.epoch_blocks.max(1);
+        epochs[read.table].entry(epoch).or_default().push(rows);
+        Ok(())
+    })?;
     let joined = tables.iter().zip(epochs).map(|(table, epochs)| {
         epochs
             .values()
@@ -67,6 +49,57 @@ pub fn read(
             .collect()
     });
     joined.collect()
+}
+
+/// A block of records of a table that some view reads.
+pub(crate) struct ReadBlock<'a> {
+    /// The table, as a position among the script's.
+    pub(crate) table: usize,
+    /// The rows, with all of the table's columns.
+    pub(crate) rows: RecordBatch,
+    /// Where in the block's file the record of each begins.
+    pub(crate) positions: Vec<u64>,
+    /// The block.
+    pub(crate) block: &'a Block,
+}
+
+/// Reads inputs block by block, in order, and hands over those of tables that some view reads.
+///
+/// # Errors
+/// If an input cannot be opened or decoded, or with what `take` fails.
+pub(crate) fn each_block(
+    plan: &Plan,
+    specs: &[InputSpec],
+    config: &Config,
+    mut take: impl FnMut(ReadBlock<'_>) -> Result<(), OracleError>,
+) -> Result<(), OracleError> {
+    let blocks = Blocks::open(specs, &OpenOptions::default())?;
+    let mut decoders: Vec<Option<Wanted>> = blocks
+        .inputs()
+        .iter()
+        .map(|input| Wanted::new(plan, input, config.read_time))
+        .collect::<Result<_, _>>()?;
+    loop {
+        match blocks.next() {
+            Next::Block(block) => {
+                let Some(wanted) = &mut decoders[block.input] else {
+                    continue;
+                };
+                let table = wanted.table;
+                let decoded = wanted.decoder.decode(&block)?;
+                let rows = complete(&plan.script.tables[table], &wanted.columns, &decoded.batch)?;
+                take(ReadBlock {
+                    table,
+                    rows,
+                    positions: decoded.positions,
+                    block: &block,
+                })?;
+            }
+            Next::Wait => thread::sleep(PAUSE),
+            Next::Broken { .. } => {}
+            Next::End => return Ok(()),
+        }
+    }
 }
 
 /// The rows whose event time does not lie after the engine's clock.

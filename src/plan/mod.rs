@@ -43,7 +43,9 @@ mod window;
 
 pub use clock::{clock_at, clock_reading, clock_second};
 pub use program::plan;
-pub use session::{batch_context, define_views, for_batch, query_plan, set_clock};
+pub use session::{
+    batch_context, blocks_schema, define_views, for_batch, query_plan, rejects_schema, set_clock,
+};
 pub use state::{Class, State, class, state};
 pub use window::{RankLimit, WindowCall};
 

@@ -24,7 +24,7 @@ use super::building::{Building, Needed, reference, resolve};
 use super::graph::Graph;
 use super::refuse::{Trouble, fault};
 use super::{Plan, check, cte, session, subquery, tidy};
-use crate::script::{Fault, Faults, Origin, Script, View};
+use crate::script::{Fault, Faults, Origin, Script, View, near};
 
 /// The views that are always there.
 pub(super) const SYSTEM_VIEWS: [&str; 2] = ["tillrace.rejects", "tillrace.inputs"];
@@ -137,6 +137,7 @@ fn read_view(
     let of_view = |error: DataFusionError| Trouble::from(error).faults(&view);
     let written = session::query_plan(&context.state(), &view).map_err(of_view)?;
     check_names(&view, &written)?;
+    check_decision_key(&view, &written)?;
     subquery::check(&view, &written, &trial.graph, &trial.sources)
         .map_err(|trouble| trouble.faults(&view))?;
     let query = optimize(context, written.clone()).map_err(of_view)?;
@@ -338,6 +339,31 @@ fn check_names(view: &View, query: &LogicalPlan) -> Result<(), Vec<Fault>> {
             let help = "give one of them another name with AS".to_owned();
             return Err(vec![fault(view, None, message, Some(help))]);
         }
+    }
+    Ok(())
+}
+
+/// Refuses to answer decisions by what is no column, or by values that are not equal or different.
+fn check_decision_key(view: &View, query: &LogicalPlan) -> Result<(), Vec<Fault>> {
+    let Some(key) = view.decision_key() else {
+        return Ok(());
+    };
+    let fields = query.schema().fields();
+    let refuse = |message: String, help: String| Err(vec![fault(view, None, message, Some(help))]);
+    let Some(field) = fields.iter().find(|field| field.name() == key) else {
+        let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+        let help = match near(key, names.iter().copied()) {
+            Some(near) => format!("write decision_key = '{near}'"),
+            None => format!("its columns are {}", names.join(", ")),
+        };
+        let message = format!("decision_key names `{key}`, which is no column of this query");
+        return refuse(message, help);
+    };
+    let data_type = field.data_type();
+    if data_type.is_floating() || data_type.is_nested() {
+        let message = format!("decision_key names `{key}`, by which rows cannot be looked up");
+        let help = "name a column of text, whole numbers, decimals or times".to_owned();
+        return refuse(message, help);
     }
     Ok(())
 }

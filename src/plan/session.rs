@@ -26,6 +26,7 @@ use futures::executor::block_on;
 use super::clock::{self, Known};
 use super::lateral::{self, Spelling};
 use super::{functions, rules};
+use crate::model;
 use crate::script::{Script, View};
 
 /// The schema in which the system's own relations live.
@@ -174,6 +175,7 @@ pub(super) fn planning_context(script: &Script) -> Result<SessionContext, DataFu
     let context = SessionContext::new_with_state(state);
     functions::register(&context)?;
     clock::register(&context, Known::Name);
+    context.register_udf(model::function(&script.models));
     for table in &script.tables {
         declare(
             &context,
@@ -221,7 +223,7 @@ pub(super) fn inline(
 }
 
 /// The rows of `tillrace.rejects`.
-pub(super) fn rejects_schema() -> SchemaRef {
+pub fn rejects_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("input", DataType::Utf8, true),
         Field::new("table", DataType::Utf8, true),
@@ -229,11 +231,16 @@ pub(super) fn rejects_schema() -> SchemaRef {
         Field::new("position", DataType::Int64, true),
         Field::new("reason", DataType::Utf8, true),
         Field::new("record", DataType::Utf8, true),
+        Field::new(
+            "time",
+            DataType::Timestamp(TimeUnit::Nanosecond, None),
+            true,
+        ),
     ]))
 }
 
 /// The counts of one block, which `tillrace.inputs` adds up.
-pub(super) fn blocks_schema() -> SchemaRef {
+pub fn blocks_schema() -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
     Arc::new(Schema::new(vec![
         Field::new("input", DataType::Utf8, true),

@@ -30,6 +30,7 @@ mod join;
 mod keys;
 mod map;
 mod meter;
+mod newest;
 mod partial;
 mod publish;
 mod reduce;
@@ -89,8 +90,8 @@ pub(crate) struct Rendered {
     pub(crate) answers: Answers,
 }
 
-/// Renders a plan. `only_added` says that no input ever takes rows back one by one; a meter counts
-/// what nodes do.
+/// Renders a plan. `only_added` says that no input ever takes rows back one by one; `rejects` is how
+/// many rejects of an input are kept, all without it; a meter counts what nodes do.
 ///
 /// # Errors
 ///
@@ -101,6 +102,7 @@ pub(crate) fn render<'scope>(
     plan: &Plan,
     (worker, peers): (usize, usize),
     only_added: bool,
+    rejects: Option<usize>,
     meter: Option<&Meter>,
 ) -> Result<Rendered, RenderError> {
     let mut builder = Builder {
@@ -109,6 +111,7 @@ pub(crate) fn render<'scope>(
         worker,
         peers,
         meter,
+        most_rejects: rejects,
         rendering: NodeId(0),
         only_added: Vec::new(),
         readers: readers(plan),
@@ -141,7 +144,8 @@ pub(crate) fn render<'scope>(
     if fed_back.is_none() {
         shown.push(found);
     }
-    let answers = builder.publish(shown);
+    let newest = rejects.map(|limit| newest::Newest::new(builder.share(limit)));
+    let answers = builder.publish(shown, newest.transpose()?);
     Ok(Rendered { inputs, answers })
 }
 
@@ -163,6 +167,8 @@ struct Builder<'scope, 'plan> {
     worker: usize,
     peers: usize,
     meter: Option<&'plan Meter>,
+    /// How many rejects of an input are kept.
+    most_rejects: Option<usize>,
     /// The node that is being rendered.
     rendering: NodeId,
     /// By node: whether none of its rows is ever taken back.
@@ -243,8 +249,19 @@ impl<'scope> Builder<'scope, '_> {
         let found = fed_back.map(|found| found.clone().into());
         let all = [decoded].into_iter().chain(found).collect();
         let rows = self.rows(map::union(all, self.plan.nodes[id.0].schema.clone()));
-        self.flows[id.0] = Some(rows);
+        self.flows[id.0] = Some(match self.most_rejects {
+            Some(limit) => {
+                let newest = newest::newest(rows.realize(), self.share(limit))?;
+                self.rows(newest)
+            }
+            None => rows,
+        });
         Ok(())
+    }
+
+    /// This worker's share of how many rejects of an input are kept.
+    fn share(&self, limit: usize) -> usize {
+        limit.div_ceil(self.peers).max(1)
     }
 
     /// Counts the rows that arrive at a node from outside.

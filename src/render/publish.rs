@@ -16,6 +16,7 @@ use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 
 use super::flow::{DeltaOutput, Flow, Rejects};
+use super::newest::Newest;
 use super::{Builder, Deltas};
 use crate::delta::{Delta, Time};
 use crate::plan::{NodeId, Op, Relation};
@@ -31,6 +32,8 @@ pub(crate) struct Answers {
     /// Rejects that come out as changes of some outputs.
     rejects: Vec<Rejects>,
     shown: Vec<usize>,
+    /// Which of those stand, if only the newest do.
+    newest: Option<RefCell<Newest>>,
 }
 
 impl Answers {
@@ -46,8 +49,14 @@ impl Answers {
         let due = std::mem::replace(&mut *changes, later);
         let mut due: Vec<(usize, Delta)> = due.into_values().flatten().collect();
         for rejects in self.rejects.iter().flat_map(|all| all.take_before(next)) {
-            let shown = self.shown.iter();
-            due.extend(shown.map(|output| (*output, rejects.clone())));
+            let standing = match &self.newest {
+                Some(newest) => newest.borrow_mut().pass(&rejects).collect(),
+                None => vec![rejects],
+            };
+            for rejects in standing {
+                let shown = self.shown.iter();
+                due.extend(shown.map(|output| (*output, rejects.clone())));
+            }
         }
         due
     }
@@ -59,19 +68,13 @@ fn least(frontiers: &[MutableAntichain<Time>]) -> Option<Time> {
     each.filter_map(|frontier| frontier.first().copied()).min()
 }
 
-/// Renders the end of a dataflow: flows, each with the outputs whose changes it has. Outputs that
-/// show rejects also have those that are put aside in `rejects`.
+/// Renders the end of a dataflow: flows, each with the outputs whose changes it has. The answers say
+/// which outputs show rejects, and where those are put aside.
 fn publish<'scope>(
     scope: Scope<'scope, Time>,
     flows: Vec<(Flow<'scope>, Vec<usize>)>,
-    shown: Vec<usize>,
-    rejects: Vec<Rejects>,
+    answers: Answers,
 ) -> Answers {
-    let answers = Answers {
-        rejects,
-        shown,
-        ..Answers::default()
-    };
     if flows.is_empty() {
         return answers;
     }
@@ -155,7 +158,7 @@ impl<'scope> Builder<'scope, '_> {
     }
 
     /// Ends the dataflow; some rejects are only shown.
-    pub(super) fn publish(&mut self, rejects: Vec<Rejects>) -> Answers {
+    pub(super) fn publish(&mut self, rejects: Vec<Rejects>, newest: Option<Newest>) -> Answers {
         let plan = self.plan;
         let mut flows: Vec<(NodeId, Vec<usize>)> = Vec::new();
         for (at, output) in plan.outputs.iter().enumerate() {
@@ -173,6 +176,12 @@ impl<'scope> Builder<'scope, '_> {
         let flows = flows.into_iter();
         let flows = flows.map(|(node, outputs)| (self.flow(node), outputs));
         let flows: Vec<_> = flows.collect();
-        publish(self.scope, flows, shown, rejects)
+        let answers = Answers {
+            rejects,
+            shown,
+            newest: newest.map(RefCell::new),
+            ..Answers::default()
+        };
+        publish(self.scope, flows, answers)
     }
 }

@@ -2,28 +2,24 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, new_null_array,
+};
+use arrow::datatypes::{DataType, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::decode::{REJECT_TEXT_BYTES, Reject};
 use crate::delta::{Delta, Diff, Time};
+use crate::plan::rejects_schema;
 
-/// The columns of `tillrace.rejects`.
-pub fn schema() -> SchemaRef {
-    let text = |name| Field::new(name, DataType::Utf8, true);
-    Arc::new(Schema::new(vec![
-        text("input"),
-        text("table"),
-        text("file"),
-        Field::new("position", DataType::Int64, true),
-        text("reason"),
-        text("record"),
-    ]))
-}
-
-/// The rejects of a block.
-pub fn of_block(input: &str, table: &str, file: &str, rejects: &[Reject]) -> RecordBatch {
+/// The rejects of a block, which was read at a time in nanoseconds since the Unix epoch.
+pub fn of_block(
+    input: &str,
+    table: &str,
+    file: &str,
+    rejects: &[Reject],
+    read_time: i64,
+) -> RecordBatch {
     let same = |text: &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
             text,
@@ -44,8 +40,12 @@ pub fn of_block(input: &str, table: &str, file: &str, rejects: &[Reject]) -> Rec
         Arc::new(StringArray::from_iter_values(
             rejects.iter().map(|reject| &reject.text),
         )),
+        Arc::new(TimestampNanosecondArray::from_value(
+            read_time,
+            rejects.len(),
+        )),
     ];
-    RecordBatch::try_new(schema(), columns).expect("reject columns fit their schema")
+    RecordBatch::try_new(rejects_schema(), columns).expect("reject columns fit their schema")
 }
 
 /// Failed rows of a view: reason, the row's text, and its diff.
@@ -67,8 +67,11 @@ pub(super) fn of_rows(views: &[String], rows: &[(String, String, Diff)], time: T
         Arc::new(StringArray::from_iter_values(
             rows.iter().map(|(_, record, _)| record),
         )),
+        // A row that is taken back must be the one that was added, whenever that was.
+        new_null_array(&DataType::Timestamp(TimeUnit::Nanosecond, None), count),
     ];
-    let batch = RecordBatch::try_new(schema(), columns).expect("reject columns fit their schema");
+    let batch =
+        RecordBatch::try_new(rejects_schema(), columns).expect("reject columns fit their schema");
     Delta::new(batch, rows.iter().map(|(_, _, diff)| *diff).collect(), time)
 }
 

@@ -29,6 +29,7 @@ mod types;
 pub use fault::{Fault, Faults, Sources, near};
 pub use load::{LoadError, load};
 
+use crate::model::Model;
 use program::Program;
 use reader::Reader;
 use text::{SourceFile, Text};
@@ -46,6 +47,8 @@ pub struct Script {
     pub tables: Vec<Table>,
     /// The views, each after every view that it reads.
     pub views: Vec<View>,
+    /// The models that `score` asks.
+    pub models: Vec<Arc<Model>>,
     /// The texts that it was read from, for messages.
     pub sources: Arc<Sources>,
 }
@@ -195,11 +198,13 @@ pub fn parse(sources: Sources) -> Result<Script, Faults> {
     for file in &files {
         read_file(file, &mut program);
     }
+    let models = std::mem::take(&mut program.models);
     let (tables, views, faults) = program.finish();
     if faults.is_empty() {
         Ok(Script {
             tables,
             views,
+            models,
             sources: Arc::clone(&sources),
         })
     } else {
@@ -251,6 +256,58 @@ impl Script {
 }
 
 impl View {
+    /// The column by whose values the rows are decisions, if the view answers any.
+    pub fn decision_key(&self) -> Option<&str> {
+        self.options.get(options::DECISION_KEY).map(String::as_str)
+    }
+
+    /// The value of that column in the rows that stand for all values without rows of their own;
+    /// without it those rows have none.
+    pub fn fallback_key(&self) -> Option<&str> {
+        self.options.get(options::FALLBACK_KEY).map(String::as_str)
+    }
+
+    /// The tables and views that the query names, each once; those of other schemas are left out.
+    pub fn reads(&self) -> Vec<String> {
+        let found = query::inspect(&self.query).references.into_iter();
+        let mut names: Vec<String> = found
+            .filter_map(|reference| match reference.parts.as_slice() {
+                [name] => Some(name.text.clone()),
+                _ => None,
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The statement that makes the view, with its options and its query as written.
+    pub fn statement(&self) -> String {
+        let kind = if self.materialized {
+            "MATERIALIZED VIEW"
+        } else {
+            "VIEW"
+        };
+        let mut text = format!("CREATE {kind} {}", quoted(&self.name));
+        if !self.column_names.is_empty() {
+            let names: Vec<String> = self.column_names.iter().map(|name| quoted(name)).collect();
+            text.push_str(&format!(" ({})", names.join(", ")));
+        }
+        if !self.options.is_empty() {
+            let options = self.options.iter();
+            let options = options.map(|(name, value)| {
+                let value = value.replace('\'', "''");
+                format!("{name} = '{value}'")
+            });
+            let options: Vec<String> = options.collect();
+            text.push_str(&format!(" WITH ({})", options.join(", ")));
+        }
+        text.push_str(" AS\n");
+        text.push_str(&self.sql);
+        text.push(';');
+        text
+    }
+
     /// Where in the file a span of the query begins; where the query begins if the span is empty,
     /// which is how `sqlparser` says that it does not know.
     pub fn origin_of(&self, span: Span) -> Origin {
@@ -293,5 +350,15 @@ impl View {
             0
         };
         Location::new(line, at.column.saturating_sub(before).max(1))
+    }
+}
+
+/// A name as SQL writes it: in quotes if it would be another without them.
+pub(crate) fn quoted(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    let rest = |letter: char| is_plain(letter) || letter.is_ascii_digit();
+    match name.starts_with(is_plain) && name.chars().all(rest) {
+        true => name.to_owned(),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
     }
 }

@@ -8,8 +8,22 @@ use super::fault::{listed, near};
 use super::literal::Literal;
 use super::reader::{Name, Reader, Stop};
 
-/// The hints that a materialized view gives to a dashboard.
-const VIEW_OPTIONS: [&str; 6] = ["chart", "x", "y", "title", "unit", "threshold"];
+/// The hints that a materialized view gives to a dashboard, and by which key it answers decisions.
+const VIEW_OPTIONS: [&str; 8] = [
+    "chart",
+    "x",
+    "y",
+    "title",
+    "unit",
+    "threshold",
+    DECISION_KEY,
+    FALLBACK_KEY,
+];
+
+/// The column by whose values a view's rows are decisions.
+pub(super) const DECISION_KEY: &str = "decision_key";
+/// The value of that column in the row that stands for all others.
+pub(super) const FALLBACK_KEY: &str = "fallback_key";
 
 /// One option and its value.
 #[derive(Debug, Clone)]
@@ -108,8 +122,16 @@ pub(super) fn unknown(reader: &mut Reader, name: &Name, of: &str, known: &[&str]
     );
 }
 
-/// Notes options that a view does not have.
+/// Notes options that a view does not have, and a fallback for decisions where none are answered.
 pub(super) fn check_view_options(reader: &mut Reader, settings: &[Setting]) {
+    let given = |name: &str| settings.iter().find(|setting| setting.name.text == name);
+    if let (Some(fallback), None) = (given(FALLBACK_KEY), given(DECISION_KEY)) {
+        reader.fault(
+            fallback.name.span,
+            format!("there is no {DECISION_KEY} for this fallback"),
+            Some(format!("add {DECISION_KEY} = 'column', or leave it out")),
+        );
+    }
     for setting in settings {
         if !VIEW_OPTIONS.contains(&setting.name.text.as_str()) {
             unknown(reader, &setting.name, "view", &VIEW_OPTIONS);

@@ -4,6 +4,8 @@
 //! that lies between statements.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -11,10 +13,11 @@ use super::fault::{Fault, Problem, listed, near};
 use super::order::order;
 use super::query::{self, Findings, Ignored, Reference};
 use super::reader::Name;
-use super::statement::{CommentStatement, CommentTarget, Statement, ViewStatement};
+use super::statement::{CommentStatement, CommentTarget, ModelStatement, Statement, ViewStatement};
 use super::table::TableStatement;
 use super::text::SourceFile;
 use super::{Origin, SYSTEM_SCHEMA, SYSTEM_VIEWS, Table, View};
+use crate::model::Model;
 
 /// What a name stands for, as a position among the tables or the views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +48,7 @@ pub(super) struct Program<'a> {
     views: Vec<Draft<'a>>,
     names: BTreeMap<String, (Relation, Origin)>,
     comments: Vec<(&'a SourceFile<'a>, CommentStatement)>,
+    pub(super) models: Vec<Arc<Model>>,
     /// Whether something was to be created of which not even the name is known.
     incomplete: bool,
     pub(super) faults: Vec<Fault>,
@@ -72,7 +76,29 @@ impl<'a> Program<'a> {
                 }
             }
             Statement::Comment(comment) => self.comments.push((file, comment)),
+            Statement::Model(model) => self.add_model(file, &model),
             Statement::Unknown => self.incomplete = true,
+        }
+    }
+
+    /// Loads a model, unless there is one of its name.
+    fn add_model(&mut self, file: &SourceFile, statement: &ModelStatement) {
+        let ModelStatement { name, path, span } = statement;
+        if self.models.iter().any(|model| model.name() == name.text) {
+            let message = format!("model `{}` is created twice", name.text);
+            let help = Some("rename one of them or leave it out".to_string());
+            self.faults.push(file.fault(name.span, message, help));
+            return;
+        }
+        let folder = file.path.parent().unwrap_or(Path::new(""));
+        match Model::load(&name.text, &folder.join(path)) {
+            Ok(model) => self.models.push(Arc::new(model)),
+            Err(error) => {
+                let help = "a model is an ONNX file that takes rows of 32-bit floats and gives a \
+                            score each";
+                let help = Some(help.to_string());
+                self.faults.push(file.fault(*span, error.to_string(), help));
+            }
         }
     }
 

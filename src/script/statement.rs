@@ -18,6 +18,7 @@ pub(super) enum Statement {
     Table(TableStatement),
     View(ViewStatement),
     Comment(CommentStatement),
+    Model(ModelStatement),
     /// A relation was to be created, but its name could not be read.
     Unknown,
 }
@@ -31,6 +32,15 @@ pub(super) struct ViewStatement {
     pub(super) options: Vec<Setting>,
     /// The query and what it covers; nothing if it could not be read.
     pub(super) query: Option<(Box<Query>, Span)>,
+}
+
+/// `CREATE MODEL name FROM 'file'`.
+#[derive(Debug)]
+pub(super) struct ModelStatement {
+    pub(super) name: Name,
+    /// The ONNX file, relative to the script's folder, and where it is named.
+    pub(super) path: String,
+    pub(super) span: Span,
 }
 
 /// `COMMENT ON`.
@@ -54,8 +64,9 @@ pub(super) enum CommentTarget {
 }
 
 /// What CREATE makes in other systems that no query reads from.
-const NOT_RELATIONS: [&str; 13] = [
+const NOT_RELATIONS: [&str; 14] = [
     "INDEX",
+    "MODEL",
     "UNIQUE",
     "FUNCTION",
     "PROCEDURE",
@@ -112,6 +123,9 @@ fn create(reader: &mut Reader, start: Span) -> Result<Statement, Stop> {
     }
     let kind = reader.peek_word(0).unwrap_or_default();
     reader.advance();
+    if kind == "MODEL" {
+        return model(reader).map(Statement::Model);
+    }
     let span = reader.span_since(start);
     Err(reader.stop(
         span,
@@ -131,6 +145,20 @@ fn refuse_if_not_exists(reader: &mut Reader) {
             Some(help.to_string()),
         );
     }
+}
+
+fn model(reader: &mut Reader) -> Result<ModelStatement, Stop> {
+    let name = reader.new_name("the model's name")?;
+    if !reader.eat_word(Keyword::FROM) {
+        let help = format!("write CREATE MODEL {} FROM 'file.onnx'", name.text);
+        return Err(reader.expected("`FROM`", Some(help)));
+    }
+    let span = reader.span();
+    let path = reader.quoted_text("an ONNX file in single quotes")?;
+    if !reader.at_end() {
+        return Err(reader.expected("`;` after the file", None));
+    }
+    Ok(ModelStatement { name, path, span })
 }
 
 fn view(reader: &mut Reader, materialized: bool) -> Result<ViewStatement, Stop> {
@@ -334,8 +362,13 @@ fn instead_of_create(kind: &str) -> String {
         "SCHEMA" | "DATABASE" => "leave it out: all tables and views live side by side",
         "RECURSIVE" => "write CREATE VIEW name AS WITH RECURSIVE ...",
         _ => {
-            let near = near(kind, ["TABLE", "VIEW", "MATERIALIZED"]);
-            let kinds = ["CREATE TABLE", "CREATE VIEW", "CREATE MATERIALIZED VIEW"];
+            let near = near(kind, ["TABLE", "VIEW", "MATERIALIZED", "MODEL"]);
+            let kinds = [
+                "CREATE TABLE",
+                "CREATE VIEW",
+                "CREATE MATERIALIZED VIEW",
+                "CREATE MODEL",
+            ];
             return match near.as_deref() {
                 Some("MATERIALIZED") => "write CREATE MATERIALIZED VIEW".to_string(),
                 Some(near) => format!("write CREATE {near}"),

@@ -1,9 +1,11 @@
 //! What all requests share, and which path is answered by what.
 
 use std::any::Any;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -13,20 +15,22 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
 use tower_http::compression::{CompressionLayer, CompressionLevel};
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::config::{ServeConfig, ServeError};
 use super::pg::catalogue;
 use super::problem::Problem;
 use super::status::{Rates, Readiness};
 use super::traffic::Traffic;
-use super::{assets, changes, graph, guard, ingest, metrics, openapi, sql, status, views};
+use super::{
+    assets, changes, decisions, graph, guard, ingest, metrics, openapi, sql, status, views,
+};
 use crate::engine::{Live, chain};
 use crate::session::{SessionLimits, Sessions};
 
 /// What all requests share.
 pub(super) struct App {
-    pub(super) config: ServeConfig,
+    config: ArcSwap<Setup>,
     pub(super) live: Arc<Live>,
     pub(super) traffic: Traffic,
     pub(super) rates: Rates,
@@ -34,8 +38,36 @@ pub(super) struct App {
     pub(super) sessions: Arc<Sessions>,
     /// Whoever follows changes holds one.
     pub(super) followers: Arc<Semaphore>,
-    origins: Vec<HeaderValue>,
     closing: watch::Sender<bool>,
+}
+
+/// What may change while requests are answered: each keeps what it began with.
+pub(super) struct Setup {
+    config: ServeConfig,
+    origins: Vec<HeaderValue>,
+}
+
+impl Deref for Setup {
+    type Target = ServeConfig;
+
+    fn deref(&self) -> &ServeConfig {
+        &self.config
+    }
+}
+
+impl Setup {
+    /// # Errors
+    /// If an allowed origin is none.
+    fn new(config: ServeConfig) -> Result<Arc<Setup>, ServeError> {
+        let origin = |origin: &String| {
+            let value = HeaderValue::from_str(origin).ok();
+            let value = value.filter(|_| origin.contains("://") && !origin.ends_with('/'));
+            value.ok_or_else(|| ServeError::Origin(origin.clone()))
+        };
+        let origins = config.allowed_origins.iter().map(origin);
+        let origins = origins.collect::<Result<_, _>>()?;
+        Ok(Arc::new(Setup { config, origins }))
+    }
 }
 
 impl App {
@@ -44,13 +76,6 @@ impl App {
     /// # Errors
     /// If an allowed origin is none, or DataFusion has no session.
     pub(super) fn new(config: ServeConfig, live: Arc<Live>) -> Result<Arc<App>, ServeError> {
-        let origin = |origin: &String| {
-            let value = HeaderValue::from_str(origin).ok();
-            let value = value.filter(|_| origin.contains("://") && !origin.ends_with('/'));
-            value.ok_or_else(|| ServeError::Origin(origin.clone()))
-        };
-        let origins = config.allowed_origins.iter().map(origin);
-        let origins = origins.collect::<Result<_, _>>()?;
         let limits = SessionLimits {
             queries: config.limits.queries,
             query_bytes: config.limits.query_bytes,
@@ -66,17 +91,31 @@ impl App {
         if let Some(relations) = relations {
             relations.are_of(&sessions);
         }
+        decisions::want_indexes(live.catalog());
         Ok(Arc::new(App {
             followers: Arc::new(Semaphore::new(config.limits.followers)),
-            config,
+            config: ArcSwap::new(Setup::new(config)?),
             live,
             traffic: Traffic::default(),
             rates: Rates::default(),
             readiness: Readiness::default(),
             sessions,
-            origins,
             closing: watch::Sender::new(false),
         }))
+    }
+
+    /// How it is set up, for as long as a request takes.
+    pub(super) fn config(&self) -> Arc<Setup> {
+        self.config.load_full()
+    }
+
+    /// Takes over another setup.
+    ///
+    /// # Errors
+    /// If an allowed origin is none.
+    pub(super) fn reconfigure(&self, config: ServeConfig) -> Result<(), ServeError> {
+        self.config.store(Setup::new(config)?);
+        Ok(())
     }
 
     /// Tells everybody that the server stops.
@@ -98,7 +137,7 @@ impl App {
 
     /// Whether a page of this origin may ask.
     pub(super) fn allows_origin(&self, origin: &HeaderValue) -> bool {
-        self.origins.contains(origin)
+        self.config().origins.contains(origin)
     }
 }
 
@@ -114,6 +153,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/views/{name}", get(views::rows))
         .route("/views/{name}/schema", get(views::schema))
         .route("/views/{name}/changes", get(changes::changes))
+        .route("/views/{name}/by/{column}/{key}", get(decisions::by_key))
+        .route("/decisions/{key}", get(decisions::decision))
         .route("/sql", post(sql::sql))
         .route("/ingest/{table}", post(ingest::ingest))
         .route("/graph", get(graph::graph))
@@ -129,24 +170,24 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), guard::time_limit))
         .layer(from_fn_with_state(Arc::clone(app), guard::admit))
         .layer(CatchPanicLayer::custom(panicked));
-    let router = match app.origins.is_empty() {
-        true => router,
-        false => router.layer(cors(app)),
-    };
     router
+        .layer(cors(app))
         .layer(from_fn(guard::harden))
         .layer(from_fn_with_state(Arc::clone(app), guard::observe))
 }
 
-fn cors(app: &App) -> CorsLayer {
+fn cors(app: &Arc<App>) -> CorsLayer {
     const SHOWN: [&str; 4] = [
         "tillrace-epoch",
         "tillrace-closed-at",
         "tillrace-newest-event-time",
         "tillrace-total",
     ];
+    let app = Arc::clone(app);
     CorsLayer::new()
-        .allow_origin(app.origins.clone())
+        .allow_origin(AllowOrigin::predicate(move |origin, _| {
+            app.allows_origin(origin)
+        }))
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([
             header::AUTHORIZATION,

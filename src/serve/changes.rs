@@ -36,6 +36,7 @@ const TAKES: Duration = Duration::from_secs(30);
     params(
         ("name" = String, Path, description = "The view"),
         ("limit" = Option<u32>, Query, maximum = 100000, description = "How many rows a snapshot has at most; 10000 if not given"),
+        ("q" = Option<String>, Query, description = "Text that some value of a row contains, whatever the case"),
         ("columns" = Option<String>, Query, description = "The columns to show"),
         ("every_ms" = Option<u64>, Query, description = "The least time between two events; each epoch that changes the rows is told if not given, at most 1000"),
         ("token" = Option<String>, Query, description = "The token, where a client cannot send a head"),

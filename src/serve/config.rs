@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
+use crate::sink::Board;
+
 /// How a server is set up.
 #[derive(Debug, Clone)]
 pub struct ServeConfig {
@@ -19,12 +21,16 @@ pub struct ServeConfig {
     pub tls: Option<TlsFiles>,
     /// Who may ask. Without any, everybody who reaches the port may do everything.
     pub tokens: Vec<Token>,
+    /// Whether everybody may, also at addresses that others than this machine can reach.
+    pub open: bool,
     /// Pages of other origins that may ask, such as `https://shop.example`.
     pub allowed_origins: Vec<String>,
     /// Bounds on what clients take up.
     pub limits: Limits,
     /// How many threads serve; at least one.
     pub threads: usize,
+    /// The sinks whose metrics are told.
+    pub sinks: Board,
 }
 
 impl ServeConfig {
@@ -35,9 +41,11 @@ impl ServeConfig {
             pg: Vec::new(),
             tls: None,
             tokens: Vec::new(),
+            open: false,
             allowed_origins: Vec::new(),
             limits: Limits::default(),
             threads: 2,
+            sinks: Board::default(),
         }
     }
 }
@@ -142,6 +150,15 @@ pub enum ServeError {
         address: SocketAddr,
         /// Why.
         source: io::Error,
+    },
+    /// Others than this machine could ask, and nothing is demanded of them.
+    #[error(
+        "everybody who reaches {address} could read all answers and push events: demand tokens \
+         (--read-token, --write-token) or serve TLS, listen at 127.0.0.1, or say --open"
+    )]
+    Exposed {
+        /// The address.
+        address: SocketAddr,
     },
     /// No address was given.
     #[error("there is no address to listen on")]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, StringArray};
 use arrow::compute::kernels::cmp;
 use arrow::compute::{
-    CastOptions, and, cast_with_options, is_not_null, is_null, like, prep_null_mask_filter,
+    CastOptions, and, cast, cast_with_options, ilike, is_not_null, is_null, like, or,
+    prep_null_mask_filter,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
@@ -166,6 +167,33 @@ pub(super) fn evaluate(
     Ok(all)
 }
 
+/// For each row whether the text of one of its values contains a text, whatever the case.
+///
+/// # Errors
+/// If a comparison fails.
+pub(super) fn containing(rows: &RecordBatch, text: &str) -> Result<BooleanArray, ArrowError> {
+    let mut escaped = String::with_capacity(text.len() + 2);
+    escaped.push('%');
+    for letter in text.chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped.push('%');
+    let pattern = Scalar::new(StringArray::from(vec![escaped]));
+    let mut found = BooleanArray::from(vec![false; rows.num_rows()]);
+    for column in rows.columns() {
+        if column.data_type().is_nested() {
+            continue;
+        }
+        let texts = cast(column, &DataType::Utf8)?;
+        let mask = ilike(&texts, &pattern)?;
+        found = or(&found, &prep_null_mask_filter(&mask))?;
+    }
+    Ok(found)
+}
+
 /// A column by its name.
 pub(super) fn column_of(schema: &Schema, name: &str) -> Result<usize, Problem> {
     schema.index_of(name).map_err(|_| no_column(schema, name))
@@ -178,8 +206,11 @@ fn no_column(schema: &Schema, name: &str) -> Problem {
         .status(axum::http::StatusCode::BAD_REQUEST)
 }
 
-/// A value in the column's type.
-fn operand(field: &Field, value: &str) -> Result<ArrayRef, Problem> {
+/// A value in the column's type, as an array of one element.
+///
+/// # Errors
+/// If the value is none of the column's type, or rows cannot be chosen by it.
+pub(super) fn operand(field: &Field, value: &str) -> Result<ArrayRef, Problem> {
     const STRICT: CastOptions<'static> = CastOptions {
         safe: false,
         format_options: arrow::util::display::FormatOptions::new(),

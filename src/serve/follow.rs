@@ -14,11 +14,11 @@ use arrow::error::ArrowError;
 use tokio::sync::watch;
 
 use super::app::App;
-use super::json::{self, Rows};
 use super::problem::Problem;
 use super::question::Question;
 use super::views::{self, push_epoch};
 use crate::catalog::{Catalog, Snapshot};
+use crate::present::json::{self, Rows};
 
 /// How many rows a snapshot has unless the client says otherwise.
 const SNAPSHOT_ROWS: usize = 10_000;
@@ -91,7 +91,7 @@ impl Follower {
         }
         let permit = Arc::clone(&app.followers).try_acquire_owned();
         let permit = permit.map_err(|_| {
-            let most = app.config.limits.followers;
+            let most = app.config().limits.followers;
             let message = format!("{most} clients follow changes already, which is the limit");
             Problem::busy("too_many_followers", message, 5)
         })?;

@@ -6,8 +6,8 @@ use arrow::ipc::writer::StreamWriter;
 use axum::http::{HeaderMap, header};
 use utoipa::ToSchema;
 
-use super::json::{Rows, Values};
 use super::problem::{Problem, shortened};
+use crate::present::json::{Rows, Values};
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]

@@ -46,7 +46,8 @@ pub(super) async fn admit(
 fn check_token(app: &App, request: &Request) -> Result<(), Problem> {
     let path = request.uri().path();
     let right = right(path);
-    if app.config.tokens.is_empty() || right == Right::Open {
+    let config = app.config();
+    if config.tokens.is_empty() || right == Right::Open {
         return Ok(());
     }
     let Some(secret) = secret(request) else {
@@ -55,7 +56,7 @@ fn check_token(app: &App, request: &Request) -> Result<(), Problem> {
     };
     // All are compared, so that time does not tell which one was nearly right.
     let mut known = None;
-    for token in &app.config.tokens {
+    for token in &config.tokens {
         if token.is(&secret) {
             known = Some(token);
         }
@@ -105,8 +106,9 @@ fn check_origin(app: &App, request: &Request) -> Result<(), Problem> {
         let status = StatusCode::FORBIDDEN;
         Err(Problem::new(status, "foreign_origin", message))
     };
-    let is_local = app.config.listen.iter().all(|at| at.ip().is_loopback());
-    if is_local && app.config.tokens.is_empty() && !host.as_ref().is_none_or(is_own_name) {
+    let config = app.config();
+    let is_local = config.listen.iter().all(|at| at.ip().is_loopback());
+    if is_local && config.tokens.is_empty() && !host.as_ref().is_none_or(is_own_name) {
         return refuse("without tokens this server answers to localhost only");
     }
     let acts = request.method() == Method::POST || headers.contains_key(header::UPGRADE);
@@ -140,7 +142,7 @@ pub(super) async fn time_limit(
     request: Request,
     next: Next,
 ) -> Response {
-    match tokio::time::timeout(app.config.limits.request, next.run(request)).await {
+    match tokio::time::timeout(app.config().limits.request, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let message = "the answer took too long";
@@ -193,7 +195,8 @@ pub(super) async fn observe(
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "answered"
         );
-        if status.is_server_error() {
+        // What watches the start of a run asks until it is ready.
+        if status.is_server_error() && route != "/readyz" {
             tracing::warn!(status = status.as_u16(), route, "a request failed");
         }
     });

@@ -119,7 +119,8 @@ pub(super) async fn ingest(
     if app.is_closing() {
         return Err(stopping());
     }
-    let limits = &app.config.limits;
+    let config = app.config();
+    let limits = &config.limits;
     let packed = body(request, limits.body_bytes, limits.body_pause).await?;
     let most = limits.body_bytes;
     let is_small = packing == Packing::None && packed.len() <= SMALL_BYTES;
@@ -152,7 +153,7 @@ async fn hand_over(
     peer: SocketAddr,
 ) -> Result<Ingested, Problem> {
     let outlet = outlet(app, &table, &cut.format)?;
-    let deadline = Instant::now() + app.config.limits.queue;
+    let deadline = Instant::now() + app.config().limits.queue;
     let name = Arc::new(PathBuf::from(peer.to_string()));
     let mut receipts = Vec::new();
     let mut refused = None;

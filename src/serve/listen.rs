@@ -12,8 +12,6 @@ use axum_server::accept::{Accept, NoDelayAcceptor};
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use futures::future::BoxFuture;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -21,9 +19,11 @@ use tower::Service;
 
 use super::app::{App, router};
 use super::config::{ServeError, TlsFiles};
+use crate::tls::server_config;
 
 /// Ports that are served.
 pub(super) struct Listeners {
+    tls: Option<RustlsConfig>,
     addresses: Vec<SocketAddr>,
     handles: Vec<Handle<SocketAddr>>,
     tasks: Vec<JoinHandle<()>>,
@@ -35,7 +35,7 @@ impl Listeners {
     /// # Errors
     /// If an address cannot be bound or a certificate cannot be read.
     pub(super) fn start(app: &Arc<App>) -> Result<Listeners, ServeError> {
-        let config = &app.config;
+        let config = app.config();
         let tls = config.tls.as_ref();
         let tls = tls
             .map(|files| tls_config(files, b"http/1.1"))
@@ -54,6 +54,7 @@ impl Listeners {
         }
         let connections = Arc::new(Semaphore::new(config.limits.connections));
         let mut listeners = Listeners {
+            tls,
             addresses: Vec::new(),
             handles: Vec::new(),
             tasks: Vec::new(),
@@ -71,7 +72,7 @@ impl Listeners {
                 .first_request_timeout(config.limits.head);
             let http = server.http_builder();
             http.http1().header_read_timeout(config.limits.head);
-            let serving: BoxFuture<'static, io::Result<()>> = match &tls {
+            let serving: BoxFuture<'static, io::Result<()>> = match &listeners.tls {
                 Some(tls) => {
                     let acceptor = RustlsAcceptor::new(tls.clone())
                         .handshake_timeout(config.limits.head)
@@ -90,6 +91,17 @@ impl Listeners {
             listeners.tasks.push(task);
         }
         Ok(listeners)
+    }
+
+    /// Shows the certificate of other files to whoever connects from now on.
+    ///
+    /// # Errors
+    /// If they cannot be used.
+    pub(super) fn renew(&self, files: &TlsFiles) -> Result<(), ServeError> {
+        if let Some(running) = &self.tls {
+            running.reload_from_config(tls_config(files, b"http/1.1")?);
+        }
+        Ok(())
     }
 
     /// Where they listen.
@@ -117,24 +129,11 @@ pub(super) fn tls_config(
     files: &TlsFiles,
     protocol: &[u8],
 ) -> Result<Arc<ServerConfig>, ServeError> {
-    let fault = |source: io::Error| ServeError::Tls {
+    let config = server_config(&files.certificate, &files.key, None);
+    let mut config = config.map_err(|source| ServeError::Tls {
         files: files.clone(),
         source,
-    };
-    let certificates = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>())
-        .map_err(|error| fault(io::Error::other(error)))?;
-    let key =
-        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| fault(io::Error::other(error)))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|config| {
-            config
-                .with_no_client_auth()
-                .with_single_cert(certificates, key)
-        })
-        .map_err(|error| fault(io::Error::other(error)))?;
+    })?;
     config.alpn_protocols = vec![protocol.to_vec()];
     Ok(Arc::new(config))
 }

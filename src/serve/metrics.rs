@@ -4,7 +4,6 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
 use axum::http::header;
@@ -14,8 +13,10 @@ use super::app::App;
 use super::openapi::Failure;
 use super::status::uptime_s;
 use super::traffic::Traffic;
+use crate::calendar::now_ns;
 use crate::catalog::Snapshot;
 use crate::engine::{InputKind, InputReport, InputState, NodeReport, Report, memory};
+use crate::sink::{Board, SinkStatus};
 
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -34,6 +35,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     of_process(&mut text, &report, &latest, &app);
     of_inputs(&mut text, &report.inputs);
     of_views(&mut text, &latest);
+    of_sinks(&mut text, &app.config().sinks, latest.epoch());
     of_nodes(&mut text, &app.live.operators());
     of_requests(&mut text, &app.traffic);
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], text.0)
@@ -132,7 +134,7 @@ fn of_process(text: &mut Exposition, report: &Report, latest: &Snapshot, app: &A
         "Whether the history has been read and published.",
         ready,
     );
-    let limit = app.config.limits.followers;
+    let limit = app.config().limits.followers;
     text.one(
         "tillrace_followers",
         "gauge",
@@ -264,10 +266,8 @@ fn of_inputs(text: &mut Exposition, inputs: &[InputReport]) {
 
 /// How long ago a time in nanoseconds since the Unix epoch is, in seconds.
 fn age_s(nanoseconds: i64) -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = since.map_or(0.0, |since| since.as_secs_f64());
-    let age = now - nanoseconds as f64 / 1e9;
-    (age * 1000.0).round() / 1000.0
+    let age_ms = now_ns().saturating_sub(nanoseconds) / 1_000_000;
+    age_ms as f64 / 1000.0
 }
 
 fn of_views(text: &mut Exposition, latest: &Snapshot) {
@@ -297,6 +297,60 @@ fn of_views(text: &mut Exposition, latest: &Snapshot) {
             text.sample(name, &labels, age_s(newest));
         }
     }
+}
+
+fn of_sinks(text: &mut Exposition, board: &Board, latest: u64) {
+    let sinks = board.all();
+    let mut of_all = |name: &str, kind: &str, help: &str, value: &dyn Fn(&SinkStatus) -> u64| {
+        text.metric(name, kind, help);
+        for (place, (sink, status)) in sinks.iter().enumerate() {
+            let place = place.to_string();
+            let labels = [("sink", place.as_str()), ("name", sink.as_str())];
+            text.sample(name, &labels, value(status));
+        }
+    };
+    of_all(
+        "tillrace_sink_rows_total",
+        "counter",
+        "Rows that a sink has handed out.",
+        &SinkStatus::rows,
+    );
+    of_all(
+        "tillrace_sink_bytes_total",
+        "counter",
+        "Bytes that a sink has handed out.",
+        &SinkStatus::bytes,
+    );
+    of_all(
+        "tillrace_sink_deliveries_total",
+        "counter",
+        "How often a sink has handed something out.",
+        &SinkStatus::deliveries,
+    );
+    of_all(
+        "tillrace_sink_retries_total",
+        "counter",
+        "How often handing out has failed and was tried again.",
+        &SinkStatus::retries,
+    );
+    of_all(
+        "tillrace_sink_dead_letters_total",
+        "counter",
+        "Bodies that went to the file of dead letters.",
+        &SinkStatus::dead_letters,
+    );
+    of_all(
+        "tillrace_sink_failing",
+        "gauge",
+        "Whether the last attempt to hand something out has failed.",
+        &|status| u64::from(status.is_failing()),
+    );
+    of_all(
+        "tillrace_sink_behind_milliseconds",
+        "gauge",
+        "How far what was handed out is behind what can be read.",
+        &|status| latest.saturating_sub(status.delivered_epoch().max(1)),
+    );
 }
 
 fn of_requests(text: &mut Exposition, traffic: &Traffic) {

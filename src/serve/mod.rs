@@ -14,13 +14,13 @@ mod assets;
 mod changes;
 mod config;
 mod cut;
+mod decisions;
 mod filter;
 mod follow;
 mod formats;
 mod graph;
 mod guard;
 mod ingest;
-mod json;
 mod listen;
 mod metrics;
 mod openapi;
@@ -64,6 +64,12 @@ impl Server {
         if config.listen.is_empty() && config.pg.is_empty() {
             return Err(ServeError::Nowhere);
         }
+        let is_guarded = !config.tokens.is_empty() || config.tls.is_some() || config.open;
+        let addresses = config.listen.iter().chain(&config.pg);
+        let mut exposed = addresses.filter(|at| !at.ip().is_loopback());
+        if let (false, Some(address)) = (is_guarded, exposed.next()) {
+            return Err(ServeError::Exposed { address: *address });
+        }
         let runtime = Builder::new_multi_thread()
             .worker_threads(config.threads.max(1))
             .thread_name("serve")
@@ -94,6 +100,41 @@ impl Server {
         self.pg.as_ref().map_or(&[], PgServer::addresses)
     }
 
+    /// Takes over tokens, origins, limits and the certificate of another configuration; requests that
+    /// are under way go on as they began. What has changed beside that waits for the next start, and is
+    /// returned by its name; so does the certificate of the PostgreSQL port.
+    ///
+    /// # Errors
+    ///
+    /// If an origin is none or a certificate cannot be read; then nothing changes.
+    pub fn reconfigure(&self, config: ServeConfig) -> Result<Vec<&'static str>, ServeError> {
+        let before = self.app.config();
+        let mut waits = Vec::new();
+        if before.listen != config.listen {
+            waits.push("listen");
+        }
+        if before.pg != config.pg {
+            waits.push("pg");
+        }
+        if before.tls.is_some() != config.tls.is_some() {
+            waits.push("tls_certificate");
+        }
+        let taken = ServeConfig {
+            listen: before.listen.clone(),
+            pg: before.pg.clone(),
+            ..config
+        };
+        if let (Some(_), Some(files)) = (&before.tls, &taken.tls) {
+            self.listeners.renew(files)?;
+        }
+        let tokens = taken.tokens.clone();
+        self.app.reconfigure(taken)?;
+        if let Some(pg) = &self.pg {
+            pg.renew(&tokens);
+        }
+        Ok(waits)
+    }
+
     /// Stops: takes no more events, ends whoever follows changes, and finishes the answers that are
     /// under way, for as long as [`Limits::stop`] allows. To be called before [`Live::stop`].
     pub fn stop(mut self) {
@@ -105,7 +146,7 @@ impl Server {
             return;
         };
         self.app.close();
-        let limit = self.app.config.limits.stop;
+        let limit = self.app.config().limits.stop;
         runtime.block_on(self.listeners.end(limit));
         if let Some(pg) = &mut self.pg {
             pg.end(limit);

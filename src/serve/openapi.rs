@@ -9,7 +9,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::formats::Form;
 use super::ingest::{Packing, Wait};
 use super::sql::AnswerColumn;
-use super::{changes, graph, ingest, metrics, sql, status, views};
+use super::{changes, decisions, graph, ingest, metrics, sql, status, views};
 
 /// Why a request was not answered.
 #[derive(Serialize, ToSchema)]
@@ -64,6 +64,8 @@ pub(super) struct SqlAnswer {
         views::rows,
         views::schema,
         changes::changes,
+        decisions::decision,
+        decisions::by_key,
         sql::sql,
         ingest::ingest,
         graph::graph,
@@ -76,6 +78,7 @@ pub(super) struct SqlAnswer {
     modifiers(&Bearer),
     tags(
         (name = "views", description = "What views answer, and how that changes"),
+        (name = "decisions", description = "Rows by a key"),
         (name = "sql", description = "Ad hoc queries"),
         (name = "ingest", description = "Pushing events"),
         (name = "engine", description = "How the run goes"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{
-    SortColumn, SortOptions, filter_record_batch, lexsort_to_indices, take_record_batch,
+    SortColumn, SortOptions, and, filter_record_batch, lexsort_to_indices, take_record_batch,
 };
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
@@ -29,6 +29,8 @@ const FEW_ROWS: usize = 256;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Question {
     filters: Vec<Filter>,
+    /// Text that some column of a row shall contain.
+    search: Option<String>,
     order: Vec<(usize, SortOptions)>,
     columns: Option<Vec<usize>>,
     pub(super) skip: usize,
@@ -69,6 +71,7 @@ impl Question {
                 "at" => question.at = Some(number(key, value)?),
                 "every_ms" => question.every = Some(Duration::from_millis(number(key, value)?)),
                 "order" => question.order = order(schema, value)?,
+                "q" => question.search = Some(value.clone()).filter(|text| !text.is_empty()),
                 "columns" => {
                     let names = value.split(',').map(|name| column_of(schema, name.trim()));
                     question.columns = Some(names.collect::<Result<_, _>>()?);
@@ -84,8 +87,7 @@ impl Question {
 
     /// Whether the answer may take a while to put together, if no index helps.
     pub(super) fn is_heavy(&self, view: &ViewAt<'_>) -> bool {
-        let picks = self.filters.is_empty() && self.order.is_empty();
-        let rows = match picks {
+        let rows = match self.picks() {
             true => self.limit.unwrap_or(ROWS).saturating_add(self.skip),
             false => view.total(),
         };
@@ -104,7 +106,7 @@ impl Question {
         limit: usize,
         indexed: Option<RecordBatch>,
     ) -> Result<Found, ArrowError> {
-        if self.filters.is_empty() && self.order.is_empty() {
+        if self.picks() {
             let rows = self.project(view.some_rows(self.skip, limit))?;
             let total = view.total();
             return Ok(Found { rows, total });
@@ -126,6 +128,11 @@ impl Question {
         let rows = rows.slice(skip, limit.min(rows.num_rows() - skip));
         let rows = self.project(rows)?;
         Ok(Found { rows, total })
+    }
+
+    /// Whether the rows are the view's own, in its order.
+    fn picks(&self) -> bool {
+        self.filters.is_empty() && self.order.is_empty() && self.search.is_none()
     }
 
     /// The equalities that an index can answer, by column, each column once.
@@ -158,7 +165,15 @@ impl Question {
 
     /// For each row whether it meets the conditions; `None` if there are none.
     pub(super) fn mask(&self, rows: &RecordBatch) -> Result<Option<BooleanArray>, ArrowError> {
-        filter::evaluate(&self.filters, rows)
+        let met = filter::evaluate(&self.filters, rows)?;
+        let Some(text) = &self.search else {
+            return Ok(met);
+        };
+        let found = filter::containing(rows, text)?;
+        Ok(Some(match met {
+            Some(met) => and(&met, &found)?,
+            None => found,
+        }))
     }
 
     /// The columns that were asked for.

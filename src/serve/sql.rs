@@ -13,12 +13,12 @@ use utoipa::ToSchema;
 
 use super::app::App;
 use super::ingest::{body, media_type};
-use super::json::{self, Rows};
 use super::openapi::{Failure, SqlAnswer};
 use super::problem::Problem;
 use super::question::MOST_ROWS;
 use super::views::unknown_view;
 use crate::decode::sql_type;
+use crate::present::json::{self, Rows};
 use crate::session::{Code, Outcome, Session, SessionError};
 
 /// The longest query, in bytes.
@@ -58,7 +58,7 @@ pub(super) async fn sql(
     request: Body,
 ) -> Result<Response, Problem> {
     let text = text_of(&app, &headers, request).await?;
-    let limit = app.config.limits.query;
+    let limit = app.config().limits.query;
     let slow = move || {
         let message = format!("the query took longer than {} s", limit.as_secs());
         Problem::busy("query_too_slow", message, 5)
@@ -88,7 +88,7 @@ pub(super) async fn sql(
 
 async fn text_of(app: &App, headers: &HeaderMap, request: Body) -> Result<String, Problem> {
     let media = media_type(headers);
-    let bytes = body(request, MOST_SQL_BYTES, app.config.limits.body_pause).await?;
+    let bytes = body(request, MOST_SQL_BYTES, app.config().limits.body_pause).await?;
     let text =
         String::from_utf8(bytes).map_err(|_| Problem::bad("bad_utf8", "the query is not UTF-8"))?;
     match media.as_deref() {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -11,11 +11,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::app::App;
-use super::json::time_text;
 use super::openapi::Failure;
 use super::problem::Problem;
 use super::views::nanoseconds_text;
+use crate::calendar::now_ms;
 use crate::engine::{InputKind, InputReport, InputState, Report, RunState, memory};
+use crate::present::json::time_text;
 
 /// How often rates are looked at.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -221,10 +222,8 @@ fn of_input(rates: &Rates, place: usize, input: &InputReport) -> InputStatus {
 
 /// For how long it has been running, in seconds.
 pub(super) fn uptime_s(report: &Report) -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = since.map_or(0, |since| since.as_millis());
-    let started = u128::try_from(report.started_ms).unwrap_or(0);
-    u64::try_from(now.saturating_sub(started) / 1000).unwrap_or(u64::MAX)
+    let started = u64::try_from(report.started_ms).unwrap_or(0);
+    now_ms().saturating_sub(started) / 1000
 }
 
 /// Whether the process answers at all.

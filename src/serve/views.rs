@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 
 use super::app::App;
 use super::formats::Form;
-use super::json::{self, Rows, time_text};
 use super::openapi::{Failure, RowsAnswer};
 use super::problem::Problem;
 use super::question::{Found, Question, ROWS};
 use crate::catalog::{Catalog, Snapshot, ViewAt};
 use crate::decode::sql_type;
+use crate::present::json::{self, Rows, time_text};
 use crate::script::{SYSTEM_SCHEMA, near};
 
 /// The names and values of a query string.
@@ -64,6 +64,8 @@ pub(super) struct ViewSchema {
     epoch: u64,
     /// The query's text, as written.
     sql: String,
+    /// The statement that makes the view.
+    script: String,
 }
 
 /// A column of a view.
@@ -167,6 +169,7 @@ pub(super) async fn schema(
         view: ViewEntry::new(&view),
         epoch: snapshot.epoch(),
         sql: view.output().view.sql.clone(),
+        script: view.output().view.statement(),
     }))
 }
 
@@ -182,6 +185,7 @@ pub(super) async fn schema(
         ("limit" = Option<u32>, Query, maximum = 100000, description = "How many rows at most; 1000 if not given"),
         ("skip" = Option<u64>, Query, description = "How many rows to pass over"),
         ("at" = Option<u64>, Query, description = "The answer of an epoch of late"),
+        ("q" = Option<String>, Query, description = "Text that some value of a row contains, whatever the case"),
         ("columns" = Option<String>, Query, description = "The columns to show", example = "category,revenue"),
         ("format" = Option<Form>, Query, description = "Takes precedence over the Accept header"),
     ),

@@ -67,7 +67,7 @@ impl Sessions {
     /// # Errors
     /// If DataFusion has no session.
     pub fn new(live: Arc<Live>, limits: SessionLimits) -> Result<Sessions, SessionError> {
-        let queries = Queries::new(limits.query_bytes);
+        let queries = Queries::new(limits.query_bytes, &live.plan().script);
         let queries = queries.map_err(|error| SessionError::of_datafusion(&error, ""))?;
         Ok(Sessions {
             live,

@@ -28,6 +28,7 @@ use datafusion::sql::sqlparser::ast;
 use super::error::{Code, SessionError};
 use super::outcome::Described;
 use crate::catalog::Snapshot;
+use crate::model;
 use crate::plan::{batch_context, query_plan};
 use crate::script::{SYSTEM_SCHEMA, Script};
 
@@ -49,17 +50,20 @@ pub(super) struct View<'a> {
 }
 
 impl Queries {
-    /// Prepares what all queries share; together they may take so many bytes of memory.
+    /// Prepares what all queries share; together they may take so many bytes of memory, and they may
+    /// ask the models of the script.
     ///
     /// # Errors
     /// If DataFusion has no session.
-    pub(super) fn new(bytes: usize) -> Result<Queries, DataFusionError> {
+    pub(super) fn new(bytes: usize, script: &Script) -> Result<Queries, DataFusionError> {
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(bytes)))
             .with_disk_manager_builder(disk)
             .build_arc()?;
-        let base = batch_context()?.state();
+        let base = batch_context()?;
+        base.register_udf(model::function(&script.models));
+        let base = base.state();
         let config = base.config().clone().with_target_partitions(1);
         let base = SessionStateBuilder::new_from_existing(base)
             .with_runtime_env(runtime)

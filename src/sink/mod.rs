@@ -10,6 +10,7 @@
 //! run begins with the whole view.
 
 mod backoff;
+mod board;
 mod error;
 mod file;
 mod follow;
@@ -34,6 +35,7 @@ use stdout::{Print, Printer, Stdout};
 use target::Target;
 use wait::Stop;
 
+pub use board::Board;
 pub use error::SinkError;
 pub use spec::{
     ALL_VIEWS, BodyFormat, DeadLetters, Destination, FileFormat, FileSpec, Headers, Mode, SinkSpec,

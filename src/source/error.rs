@@ -157,6 +157,30 @@ pub enum SourceError {
         /// What went wrong.
         source: io::Error,
     },
+    /// What an option names cannot be used.
+    #[error("could not use {option} of input \"{table}\" at {location}")]
+    Unusable {
+        /// The table.
+        table: String,
+        /// The location.
+        location: String,
+        /// The option.
+        option: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others than this machine could send, and nothing is demanded of them.
+    #[error(
+        "input \"{table}\" at {location} could be sent to by everybody who reaches it: demand a \
+         token (token_env=NAME or token_file=FILE) or TLS (tls_certificate=FILE&tls_key=FILE), \
+         listen at 127.0.0.1, or say open=yes"
+    )]
+    Exposed {
+        /// The table.
+        table: String,
+        /// The location.
+        location: String,
+    },
     /// Inputs that belong together say different things.
     #[error(
         "input \"{table}\" at {location} has {option}={value}, but another input of the same \

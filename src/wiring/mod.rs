@@ -55,6 +55,8 @@ pub struct EngineKnobs {
     pub tick: Option<Duration>,
     /// The most memory that the process may use before it takes no more records, in bytes.
     pub memory_limit: Option<u64>,
+    /// How many rejects of an input are kept, the newest.
+    pub rejects: Option<usize>,
 }
 
 /// `[server]`.
@@ -70,6 +72,8 @@ pub struct ServerKnobs {
     pub read_tokens: Vec<String>,
     /// Tokens that may read and write.
     pub write_tokens: Vec<String>,
+    /// Whether everybody may ask who reaches it.
+    pub open: bool,
     /// A PEM file with the certificate chain, and one with its key.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Origins whose pages may read answers.

@@ -13,6 +13,15 @@ use crate::script::{Fault, Origin, near};
 
 const TOP: [&str; 5] = ["scripts", "input", "sink", "engine", "server"];
 
+/// Options that name files; paths are relative to the wiring file.
+const FILES: [&str; 5] = [
+    "dead_letters",
+    "tls_certificate",
+    "tls_key",
+    "tls_client_ca",
+    "token_file",
+];
+
 /// What a file says, as far as it is right, and every fault of it.
 pub(super) fn read(file: &Path, folder: &Path, text: &str) -> (Wiring, Vec<Fault>) {
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -127,7 +136,7 @@ impl Reader<'_> {
     /// An option as the command line has it; a table's are joined with a point.
     fn option(&mut self, key: &str, value: &Value<'_>) -> Vec<String> {
         let text = match value.get_ref() {
-            DeValue::String(text) if key == "dead_letters" => {
+            DeValue::String(text) if FILES.contains(&key) => {
                 percent_encoded(&self.path(text).display().to_string())
             }
             DeValue::String(text) if key == "send" || key.starts_with("header.") => {
@@ -167,7 +176,11 @@ impl Reader<'_> {
                     engine.tick = tick.map(|ms| Duration::from_millis(ms as u64));
                 }
                 "memory_limit" => engine.memory_limit = self.bytes(value, "memory_limit"),
-                _ => self.unknown(key, &["workers", "tick_ms", "memory_limit"], "[engine]"),
+                "rejects" => engine.rejects = self.whole(value, "rejects", 1),
+                _ => {
+                    let known = ["workers", "tick_ms", "memory_limit", "rejects"];
+                    self.unknown(key, &known, "[engine]");
+                }
             }
         }
     }
@@ -180,6 +193,7 @@ impl Reader<'_> {
             "enabled",
             "listen",
             "pg",
+            "open",
             "read_tokens",
             "write_tokens",
             "tls_certificate",
@@ -193,6 +207,7 @@ impl Reader<'_> {
                 "enabled" => server.disabled = self.truth(value, "enabled") == Some(false),
                 "listen" => server.listen = self.addresses(value, "listen", "127.0.0.1:7717"),
                 "pg" => server.pg = self.addresses(value, "pg", "127.0.0.1:5433"),
+                "open" => server.open = self.truth(value, "open") == Some(true),
                 "read_tokens" => server.read_tokens = self.strings(value, "read_tokens"),
                 "write_tokens" => server.write_tokens = self.strings(value, "write_tokens"),
                 "tls_certificate" => certificate = self.string(value, "tls_certificate"),

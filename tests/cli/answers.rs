@@ -106,11 +106,11 @@ fn answers_are_written_whole_in_every_format() {
         .collect();
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[0]["category"], "books, used");
-    assert_eq!(lines[0]["newest"], "2023-10-01 12:34:56.500");
+    assert_eq!(lines[0]["newest"], "2023-10-01T12:34:56.5Z");
     assert_eq!(lines[2]["category"], serde_json::Value::Null);
     assert!(
         shop.read("answers/sales.jsonl")
-            .contains("\"revenue\":1.75,"),
+            .contains("\"revenue\":\"1.75\","),
         "money keeps its text"
     );
 

@@ -4,6 +4,8 @@ mod answers;
 mod documents;
 mod ending;
 mod inputs;
+mod models;
 mod scripts;
 mod shop;
 mod usage;
+mod why;

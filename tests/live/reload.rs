@@ -144,6 +144,74 @@ fn what_needs_a_start_is_said() {
 }
 
 #[test]
+fn tokens_and_ticks_change_and_the_rest_is_named() {
+    let shop = Shop::new();
+    let wiring = |engine: &str, server: &str| {
+        format!("{WIRING}[engine]\n{engine}\n[server]\nlisten = \"127.0.0.1:0\"\n{server}\n")
+    };
+    let run = shop.run_wiring(&wiring("workers = 1", "")).runs();
+    assert_eq!(run.json("/status")["workers"], 1);
+    shop.write(
+        "tillrace.toml",
+        wiring(
+            "workers = 2\nrejects = 7\ntick_ms = 20\nmemory_limit = \"4GiB\"",
+            "read_tokens = [\"first\"]",
+        ),
+    );
+    run.signal("HUP");
+    run.says("engine.workers");
+    run.says("engine.rejects");
+    run.says("another value is taken over at the next start");
+    let status = |token: &str| -> u16 {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent: ureq::Agent = config.build().into();
+        let url = run.url("/status");
+        let request = agent
+            .get(url)
+            .header("authorization", format!("Bearer {token}"));
+        request.call().expect("an answer").status().as_u16()
+    };
+    wait_until("the token counts", || {
+        status("first") == 200 && status("other") == 401
+    });
+    shop.write(
+        "tillrace.toml",
+        wiring("workers = 1", "read_tokens = [\"other\"]"),
+    );
+    run.signal("HUP");
+    wait_until("the token has changed", || {
+        status("first") == 401 && status("other") == 200
+    });
+    run.stop("TERM");
+}
+
+#[test]
+fn the_newest_rejects_are_kept_and_all_are_counted() {
+    let shop = Shop::new();
+    let run = shop
+        .run_wiring(&format!("{WIRING}[engine]\nworkers = 1\nrejects = 3\n"))
+        .runs();
+    let address = run.listens("live     events");
+    for n in 0..20 {
+        send(&address, &format!("no event {n}\n"));
+        wait_until("it is rejected", || {
+            let inputs = run.json("/views/tillrace.inputs");
+            let rows = inputs["rows"].as_array().expect("rows").iter();
+            rows.filter_map(|row| row["rejects"].as_i64()).sum::<i64>() == n + 1
+        });
+    }
+    let rejects = run.json("/views/tillrace.rejects?order=time");
+    let rows = rejects["rows"].as_array().expect("rows");
+    let records: Vec<&str> = rows
+        .iter()
+        .filter_map(|row| row["record"].as_str())
+        .collect();
+    assert_eq!(records, ["no event 17", "no event 18", "no event 19"]);
+    assert!(rows.iter().all(|row| row["time"].is_string()), "{rejects}");
+    run.stop("TERM");
+}
+
+#[test]
 fn without_a_file_there_is_nothing_to_read_again() {
     let shop = Shop::new();
     let run = shop.run(&["-i", "events=-"]).runs();

@@ -1,6 +1,7 @@
 //! The HTTP face, driven by clients over real connections against a live engine.
 
 mod consistency;
+mod deciding;
 mod following;
 mod operating;
 mod postgres;

@@ -408,3 +408,61 @@ fn packs_long_answers_and_keeps_short_ones_plain() {
         "product_id\r\n\"a \"\"quoted\"\", long name\"\r\n"
     );
 }
+
+#[test]
+fn searches_all_columns_whatever_the_case() {
+    let shop = sold();
+    assert_eq!(
+        shop.rows("/views/by_category?q=TOY&columns=category"),
+        [r#"{"category":"toys"}"#]
+    );
+    assert_eq!(
+        shop.rows("/views/all_sales?q=24.0&columns=product_id"),
+        [r#"{"product_id":"p2"}"#]
+    );
+    let counted = shop.json("/views/all_sales?q=p1&limit=1");
+    assert_eq!(counted["total"], 2);
+    for nothing in ["%25", "_", "%5C", "sugar"] {
+        let path = format!("/views/by_category?q={nothing}");
+        assert_eq!(shop.json(&path)["total"], 0, "{nothing}");
+    }
+    assert_eq!(shop.json("/views/by_category?q=")["total"], 2);
+    let both = shop.json("/views/all_sales?q=p2&quantity.gt=3");
+    assert_eq!(both["total"], 1);
+}
+
+#[test]
+fn tells_whole_numbers_that_javascript_would_round_as_text() {
+    let shop = Shop::with(
+        "CREATE TABLE ids (id BIGINT); CREATE MATERIALIZED VIEW all_ids AS SELECT id FROM ids ORDER BY id;",
+        1,
+        local(),
+    );
+    shop.push(
+        "ids",
+        r#"[{"id":9007199254740991},{"id":9007199254740993},{"id":-9007199254740993},{"id":7}]"#,
+    );
+    assert_eq!(
+        shop.rows("/views/all_ids"),
+        [
+            r#"{"id":"-9007199254740993"}"#,
+            r#"{"id":7}"#,
+            r#"{"id":9007199254740991}"#,
+            r#"{"id":"9007199254740993"}"#,
+        ]
+    );
+    let csv = shop.get("/views/all_ids?format=csv").text();
+    assert!(csv.contains("\r\n9007199254740993\r\n"), "{csv}");
+    let one = shop.json("/views/all_ids?id=9007199254740993");
+    assert_eq!(one["total"], 1);
+}
+
+#[test]
+fn shows_the_statement_that_makes_a_view() {
+    let shop = Shop::open();
+    let schema = shop.json("/views/by_category/schema");
+    let script = schema["script"].as_str().expect("text");
+    let head = "CREATE MATERIALIZED VIEW by_category WITH (chart = 'bar', x = 'category', y = 'revenue') AS\n";
+    assert!(script.starts_with(head), "{script}");
+    assert!(script.ends_with("ORDER BY revenue DESC;"), "{script}");
+}

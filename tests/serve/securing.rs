@@ -183,6 +183,20 @@ fn speaks_tls() {
 }
 
 #[test]
+fn an_address_that_others_reach_demands_something() {
+    let shop = Shop::open();
+    let mut config = local();
+    config.listen = vec![([0, 0, 0, 0], 0).into()];
+    let started = Server::start(config.clone(), Arc::clone(&shop.live));
+    assert!(matches!(started, Err(ServeError::Exposed { .. })));
+    config.tokens = vec![Token::new("secret", true, false)];
+    Server::start(config.clone(), Arc::clone(&shop.live)).expect("a token is demanded");
+    config.tokens.clear();
+    config.open = true;
+    Server::start(config, Arc::clone(&shop.live)).expect("it is said to be open");
+}
+
+#[test]
 fn says_which_address_is_taken() {
     let shop = Shop::open();
     let mut config = local();

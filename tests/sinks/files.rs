@@ -121,7 +121,7 @@ fn several_views_go_to_a_file_each() {
     sink.stop().unwrap();
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     assert_eq!(files(folder.path()).len(), 2, "none of the system's views");
-    let line = "{\"category\":\"hats\",\"revenue\":2.50,\"sales\":1}\n";
+    let line = "{\"category\":\"hats\",\"revenue\":\"2.50\",\"sales\":1}\n";
     assert_eq!(read("by_category.jsonl"), line);
     assert_eq!(read("total.jsonl"), "{\"sales\":1}\n");
 }
@@ -197,7 +197,7 @@ fn a_snapshot_is_not_written_more_often_than_asked() {
     let text = fs::read_to_string(path).unwrap();
     assert_eq!(
         text,
-        "{\"category\":\"hats\",\"revenue\":21.00,\"sales\":21}\n"
+        "{\"category\":\"hats\",\"revenue\":\"21.00\",\"sales\":21}\n"
     );
 }
 

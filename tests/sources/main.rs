@@ -1,5 +1,6 @@
 //! Live sources from outside: opened as a user writes them, fed by files, sockets and servers.
 
+mod entry;
 mod feeds;
 mod senders;
 mod sockets;

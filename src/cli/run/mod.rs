@@ -119,6 +119,10 @@ pub struct ServerArguments {
     )]
     pub write_token: Vec<String>,
 
+    /// Lets everybody ask who reaches an address that is not of this machine alone
+    #[arg(long)]
+    pub open: bool,
+
     /// Serves TLS with this certificate chain (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,

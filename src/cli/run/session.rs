@@ -11,8 +11,8 @@ use super::settings::Settings;
 use crate::cli::program::is_own;
 use crate::cli::{Error, counted};
 use crate::engine::{InputKind, Live, Report, RunState, Wiring, chain};
-use crate::serve::Server;
-use crate::sink::{RunningSink, Sink, SinkError};
+use crate::serve::{ServeConfig, Server};
+use crate::sink::{Board, RunningSink, Sink, SinkError};
 use crate::source::live::{self, LiveInput, LiveOptions};
 use crate::source::{Blocks, InputSpec, OpenOptions, SourceErrors};
 
@@ -30,6 +30,8 @@ pub struct Session {
     inputs: Vec<Connected>,
     history: Vec<InputSpec>,
     options: LiveOptions,
+    /// Where the server finds the sinks.
+    board: Board,
     started: Instant,
 }
 
@@ -83,13 +85,15 @@ impl Session {
             inputs,
             history,
             options,
+            board: Board::default(),
             started,
         };
         for (text, sink) in sinks {
             let running = sink.start(Arc::clone(session.live.catalog()))?;
             session.sinks.push((text, running));
         }
-        if let Some(config) = settings.serve.clone() {
+        session.show_sinks();
+        if let Some(config) = session.serve_config(settings) {
             session.is_tls = config.tls.is_some();
             session.server = Some(Server::start(config, Arc::clone(&session.live))?);
         }
@@ -171,8 +175,21 @@ impl Session {
         eprintln!("running; Ctrl-C finishes and ends");
     }
 
-    /// Takes over another wiring: sources and sinks come and go, everything else stays until the
-    /// next start.
+    /// How answers are served, and that the sinks are among what is told.
+    fn serve_config(&self, settings: &Settings) -> Option<ServeConfig> {
+        let config = settings.serve.clone()?;
+        Some(ServeConfig {
+            sinks: self.board.clone(),
+            ..config
+        })
+    }
+
+    fn show_sinks(&self) {
+        self.board.show(self.sinks.iter().map(|(_, sink)| sink));
+    }
+
+    /// Takes over another wiring: sources and sinks come and go, and so do tokens, limits and ticks;
+    /// what cannot change while it runs is named in the log and waits for the next start.
     pub fn rewire(&mut self, settings: &Settings) {
         let (inputs, history): (Vec<_>, Vec<_>) = settings
             .inputs
@@ -199,6 +216,32 @@ impl Session {
             }
         }
         self.rewire_sinks(settings);
+        self.show_sinks();
+        self.retune(settings);
+    }
+
+    /// Takes over what can be of the engine's and the server's settings.
+    fn retune(&self, settings: &Settings) {
+        let wait = |key: &str| tracing::warn!(key, "another value is taken over at the next start");
+        let (before, config) = (&self.live.config().engine, &settings.config);
+        if before.workers != config.engine.workers {
+            wait("engine.workers");
+        }
+        if before.rejects != config.engine.rejects {
+            wait("engine.rejects");
+        }
+        self.live.turn(config.ticks, config.memory_limit);
+        match (&self.server, self.serve_config(settings)) {
+            (Some(server), Some(config)) => match server.reconfigure(config) {
+                Ok(waits) => waits.iter().for_each(|key| wait(&format!("server.{key}"))),
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::error!(%error, "the server stays as it was");
+                }
+            },
+            (None, None) => {}
+            _ => wait("server.enabled"),
+        }
     }
 
     fn rewire_sinks(&mut self, settings: &Settings) {

@@ -15,6 +15,9 @@ use crate::sink::{ALL_VIEWS, SinkSpec};
 use crate::source::InputSpec;
 use crate::wiring::{self, Wire, Wiring};
 
+/// How many rejects of an input are kept, if nothing else is said.
+const DEFAULT_REJECTS: usize = 10_000;
+
 /// A sink as it was said, and what that means.
 pub type NamedSink = (String, SinkSpec);
 
@@ -194,6 +197,7 @@ pub fn live_config(arguments: &EngineArguments, wiring: &Wiring) -> LiveConfig {
             workers: workers
                 .or(wiring.engine.workers)
                 .unwrap_or_else(|| (replay::cores() / 2).max(1)),
+            rejects: Some(wiring.engine.rejects.unwrap_or(DEFAULT_REJECTS)),
             ..Config::default()
         },
         ticks,
@@ -230,6 +234,7 @@ pub fn serve_config(arguments: &ServerArguments, wiring: &Wiring) -> Option<Serv
     config.tls = named
         .or_else(|| server.tls.clone())
         .map(|(certificate, key)| TlsFiles { certificate, key });
+    config.open = arguments.open || server.open;
     config.allowed_origins = server.cors_origins.clone();
     if let Some(bytes) = server.max_body {
         config.limits.body_bytes = bytes;

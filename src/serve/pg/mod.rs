@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use datafusion_postgres::pgwire::messages::startup::SecretKey;
 use datafusion_postgres::pgwire::tokio::tokio_rustls::TlsAcceptor;
 use rand::Rng;
@@ -41,7 +42,8 @@ use connection::Connection;
 struct Pg {
     limits: Limits,
     tls: Option<TlsAcceptor>,
-    tokens: Vec<Token>,
+    /// Who may ask, as it is looked up by each that connects.
+    tokens: ArcSwap<Vec<Token>>,
     sessions: Arc<Sessions>,
     connections: Arc<Semaphore>,
     /// The connections, by their number.
@@ -71,7 +73,7 @@ impl PgServer {
     /// # Errors
     /// If an address cannot be bound, a certificate cannot be read, or there are no threads.
     pub(super) fn start(app: &App) -> Result<Option<PgServer>, ServeError> {
-        let config = &app.config;
+        let config = app.config();
         if config.pg.is_empty() {
             return Ok(None);
         }
@@ -81,7 +83,7 @@ impl PgServer {
         let pg = Arc::new(Pg {
             limits: config.limits.clone(),
             tls: tls.transpose()?.map(TlsAcceptor::from),
-            tokens: config.tokens.clone(),
+            tokens: ArcSwap::from_pointee(config.tokens.clone()),
             sessions: Arc::clone(&app.sessions),
             connections: Arc::new(Semaphore::new(config.limits.connections)),
             open: Mutex::default(),
@@ -113,6 +115,11 @@ impl PgServer {
             addresses,
             runtime: Some(runtime),
         }))
+    }
+
+    /// Asks whoever connects from now on for these tokens.
+    pub(super) fn renew(&self, tokens: &[Token]) {
+        self.pg.tokens.store(Arc::new(tokens.to_vec()));
     }
 
     /// Where it listens, in the order of the configuration.

@@ -118,7 +118,8 @@ async fn negotiate(
 
 /// Whether the client may write, or why it may not even ask. A token is the password.
 async fn admit(pg: &Pg, wire: &mut Wire) -> Result<Result<bool, Fault>, WireError> {
-    if pg.tokens.is_empty() {
+    let tokens = pg.tokens.load_full();
+    if tokens.is_empty() {
         return Ok(Ok(true));
     }
     let ask = Authentication::CleartextPassword;
@@ -131,7 +132,7 @@ async fn admit(pg: &Pg, wire: &mut Wire) -> Result<Result<bool, Fault>, WireErro
     let secret = answer.into_password()?.password;
     // All are compared, so that time does not tell which one was nearly right.
     let mut known = None;
-    for token in &pg.tokens {
+    for token in tokens.iter() {
         if token.is(&secret) {
             known = Some(token);
         }

@@ -37,15 +37,8 @@ impl Part<'_> {
     }
 
     /// The changes as one object.
-    ///
-    /// # Errors
-    ///
-    /// If JSON cannot hold them.
-    pub(super) fn json(&self, (batch, diffs): &(RecordBatch, Vec<i64>)) -> io::Result<Vec<u8>> {
-        let mut lines = Vec::new();
-        present::json::write_rows(&mut lines, batch)?;
-        // No row has a line break in it: JSON escapes those in texts.
-        let rows = lines.split(|byte| *byte == b'\n');
+    pub(super) fn json(&self, (batch, diffs): &(RecordBatch, Vec<i64>)) -> Vec<u8> {
+        let rows = present::json::Rows::new(batch);
         let mut body = format!(
             r#"{{"view":{},"from_epoch":{},"epoch":{},"part":{},"parts":{},"changes":["#,
             json!(self.view),
@@ -55,14 +48,14 @@ impl Part<'_> {
             self.parts
         )
         .into_bytes();
-        for (at, (row, diff)) in rows.zip(diffs).enumerate() {
-            let comma = if at > 0 { "," } else { "" };
+        for (row, diff) in diffs.iter().enumerate() {
+            let comma = if row > 0 { "," } else { "" };
             body.extend_from_slice(format!(r#"{comma}{{"diff":{diff},"row":"#).as_bytes());
-            body.extend_from_slice(row);
+            rows.push(&mut body, row);
             body.push(b'}');
         }
         body.extend_from_slice(b"]}");
-        Ok(body)
+        body
     }
 
     /// The changes as an object a row.

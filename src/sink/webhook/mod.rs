@@ -149,7 +149,7 @@ impl Webhook {
             diffs[pending.sent..pending.sent + rows].to_vec(),
         );
         let body = match self.format {
-            BodyFormat::Json => part.json(&some),
+            BodyFormat::Json => Ok(part.json(&some)),
             BodyFormat::Ndjson => part.ndjson(&some, &self.rows),
         };
         let body = body.map_err(|error| Fault::new(error.to_string()))?;

@@ -1,5 +1,7 @@
 //! JSON lines, built in one buffer that is used again for each.
 
+use crate::calendar::civil;
+
 const MS_A_DAY: i64 = 86_400_000;
 
 /// A line under construction. Texts are written as they are: the generator uses no character that
@@ -199,35 +201,22 @@ impl Line {
     }
 }
 
-/// `YYYY-MM-DD` of a day since the Unix epoch in the Gregorian calendar, for years of four digits;
-/// the algorithm is `civil_from_days` of Howard Hinnant's "chrono-Compatible Low-Level Date
-/// Algorithms".
+/// `YYYY-MM-DD` of a day since the Unix epoch, for years of four digits.
 fn date(day: i64) -> [u8; 10] {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = civil(day);
     let digit = |n: i64| b'0' + (n % 10).unsigned_abs() as u8;
+    let two = |n: u8| [b'0' + n / 10, b'0' + n % 10];
+    let ([m, mm], [d, dd]) = (two(month), two(day));
     [
         digit(year / 1000),
         digit(year / 100),
         digit(year / 10),
         digit(year),
         b'-',
-        digit(month / 10),
-        digit(month),
+        m,
+        mm,
         b'-',
-        digit(day_of_month / 10),
-        digit(day_of_month),
+        d,
+        dd,
     ]
 }

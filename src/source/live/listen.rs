@@ -2,10 +2,12 @@
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Registry, Token};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A socket that listens.
 pub(super) enum Listener {
@@ -17,6 +19,7 @@ pub(super) enum Listener {
 /// An open connection.
 pub(super) enum Connection {
     Tcp(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
     #[cfg(unix)]
     Unix(mio::net::UnixStream),
 }
@@ -96,6 +99,7 @@ impl Read for Connection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Connection::Tcp(stream) => stream.read(buffer),
+            Connection::Tls(stream) => stream.read(buffer),
             #[cfg(unix)]
             Connection::Unix(stream) => stream.read(buffer),
         }
@@ -106,8 +110,34 @@ impl Connection {
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Connection::Tcp(stream) => stream,
+            Connection::Tls(stream) => &mut stream.sock,
             #[cfg(unix)]
             Connection::Unix(stream) => stream,
+        }
+    }
+
+    /// The connection with TLS on it, if it is one of the network.
+    ///
+    /// # Errors
+    /// If the configuration is no good.
+    pub(super) fn secured(self, config: &Arc<ServerConfig>) -> io::Result<Connection> {
+        let Connection::Tcp(stream) = self else {
+            return Ok(self);
+        };
+        let session = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+        Ok(Connection::Tls(Box::new(StreamOwned::new(session, stream))))
+    }
+
+    /// Whether it has not come to the bytes that matter yet.
+    pub(super) fn is_handshaking(&self) -> bool {
+        matches!(self, Connection::Tls(stream) if stream.conn.is_handshaking())
+    }
+
+    /// What is waited for: a handshake also writes.
+    pub(super) fn interest(&self) -> Interest {
+        match self {
+            Connection::Tls(_) => Interest::READABLE | Interest::WRITABLE,
+            _ => Interest::READABLE,
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod backoff;
 mod cutter;
+mod entry;
 mod event_stream;
 mod events;
 mod listen;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tungstenite::http::Uri;
 
+use super::entry::Entry;
 use super::events::EventsSource;
-use super::listen::Listener;
+use super::listen::{Listener, addresses};
 use super::options::Options;
 use super::scheme::Scheme;
 use super::socket::{MOST_CONNECTIONS, SocketOptions, SocketSource};
@@ -169,13 +170,18 @@ impl Opening<'_> {
             idle: self.options.seconds("idle")?,
             connections: usize::try_from(connections.unwrap_or(MOST_CONNECTIONS))
                 .unwrap_or(usize::MAX),
+            entry: Entry::read(&self.options)?,
         };
         let listener = match self.scheme {
             Scheme::Unix if self.rest.is_empty() => {
                 return Err(bad_location(self.spec, "unix:/run/tillrace/orders.sock"));
             }
             Scheme::Unix => Listener::unix(self.rest),
-            _ => Listener::tcp(self.host_and_port("tcp://127.0.0.1:7070")?),
+            _ => {
+                let place = self.host_and_port("tcp://127.0.0.1:7070")?;
+                self.check_entry(&options.entry, place)?;
+                Listener::tcp(place)
+            }
         };
         let source = listener.and_then(|listener| SocketSource::new(listener, options));
         source.map_err(|error| self.cannot_listen(error))
@@ -183,8 +189,15 @@ impl Opening<'_> {
 
     fn udp(&self) -> Result<UdpSource, SourceError> {
         let address = self.host_and_port("udp://127.0.0.1:7070")?;
+        self.check_entry(&Entry::default(), address)?;
         let source = UdpSource::bind(address, self.format.clone());
         source.map_err(|error| self.cannot_listen(error))
+    }
+
+    /// Refuses a port that others can reach and that demands nothing of them.
+    fn check_entry(&self, entry: &Entry, host_and_port: &str) -> Result<(), SourceError> {
+        let found = addresses(host_and_port).map_err(|error| self.cannot_listen(error))?;
+        entry.check(&self.options, &found)
     }
 
     fn stdin(&self, is_taken: &AtomicBool) -> Result<StdinSource, SourceError> {

@@ -1,5 +1,6 @@
 //! The options of a live input, read and checked.
 
+use std::io;
 use std::time::Duration;
 
 use super::scheme::HEADER;
@@ -101,6 +102,24 @@ impl<'a> Options<'a> {
             option: option.to_owned(),
             value: value.to_owned(),
             expected,
+        }
+    }
+
+    /// Something that an option names cannot be used.
+    pub(super) fn unusable(&self, option: &'static str, source: io::Error) -> SourceError {
+        SourceError::Unusable {
+            table: self.spec.table.clone(),
+            location: self.spec.location.clone(),
+            option,
+            source,
+        }
+    }
+
+    /// Others can reach the port, and nothing is demanded of them.
+    pub(super) fn exposed(&self) -> SourceError {
+        SourceError::Exposed {
+            table: self.spec.table.clone(),
+            location: self.spec.location.clone(),
         }
     }
 

@@ -48,8 +48,19 @@ impl Scheme {
     fn options(self) -> &'static [&'static str] {
         match self {
             Tail => &["from", "max_line"],
-            Tcp | Unix => &["max_line", "idle", "connections"],
-            Udp => &[],
+            Tcp => &[
+                "max_line",
+                "idle",
+                "connections",
+                "tls_certificate",
+                "tls_key",
+                "tls_client_ca",
+                "token_env",
+                "token_file",
+                "open",
+            ],
+            Unix => &["max_line", "idle", "connections"],
+            Udp => &["open"],
             Stdin => &["max_line"],
             WebSocket => &["max_line", "idle", "send"],
             ServerSentEvents => &["max_line", "idle"],

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
 use super::cutter::Cutter;
+use super::entry::{Entry, Gate};
 use super::listen::{Accepted, Connection, Listener};
 use super::{Closed, Outlet, PIECE_BYTES, Piece, Source};
 use crate::source::Format;
@@ -27,6 +28,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long nothing is accepted after accepting has failed, as when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a connection may take to show that it may send.
+const ENTRY_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How connections are served.
 #[derive(Debug, Clone)]
 pub(super) struct SocketOptions {
@@ -36,6 +40,8 @@ pub(super) struct SocketOptions {
     /// After how long without a byte a connection is closed.
     pub(super) idle: Option<Duration>,
     pub(super) connections: usize,
+    /// What is demanded of who connects.
+    pub(super) entry: Entry,
 }
 
 /// A socket that listens.
@@ -95,7 +101,10 @@ struct Server<'a> {
 
 struct Peer {
     connection: Connection,
+    /// What it has to pass before its records count.
+    gate: Option<Gate>,
     cutter: Cutter,
+    since: Instant,
     last_byte: Instant,
     /// Whether it is among those that may have bytes.
     is_ready: bool,
@@ -163,27 +172,41 @@ impl Server<'_> {
     }
 
     fn welcome(&mut self, accepted: Accepted) {
-        let Accepted {
-            mut connection,
-            name,
-        } = accepted;
+        let Accepted { connection, name } = accepted;
         let token = self.next_token;
         self.next_token = (self.next_token + 1) % usize::MAX;
-        let registry = self.poll.registry();
-        if let Err(error) = registry.register(&mut connection, Token(token), Interest::READABLE) {
-            let fault = format!("could not serve {name}: {error}");
-            return self.outlet.status().note_fault(fault);
-        }
+        let connection = match self.prepare(connection, Token(token)) {
+            Ok(connection) => connection,
+            Err(error) => {
+                let fault = format!("could not serve {name}: {error}");
+                return self.outlet.status().note_fault(fault);
+            }
+        };
         let name = Arc::new(PathBuf::from(name));
         let cutter = Cutter::new(name, &self.options.format, self.options.max_line);
+        let now = Instant::now();
         let peer = Peer {
             connection,
+            gate: self.options.entry.gate(),
             cutter,
-            last_byte: Instant::now(),
+            since: now,
+            last_byte: now,
             is_ready: false,
         };
         self.peers.insert(token, peer);
         self.count();
+    }
+
+    /// Puts TLS on a connection if that is demanded, and waits for its bytes from now on.
+    fn prepare(&self, connection: Connection, token: Token) -> io::Result<Connection> {
+        let mut connection = match &self.options.entry.tls {
+            Some(config) => connection.secured(config)?,
+            None => connection,
+        };
+        let interest = connection.interest();
+        let registry = self.poll.registry();
+        registry.register(&mut connection, token, interest)?;
+        Ok(connection)
     }
 
     fn note_ready(&mut self, token: usize) {
@@ -228,10 +251,11 @@ impl Server<'_> {
     }
 
     fn close_idle(&mut self) {
-        let Some(idle) = self.options.idle else {
-            return;
+        let idle = self.options.idle;
+        let is_idle = |peer: &Peer| {
+            idle.is_some_and(|idle| peer.last_byte.elapsed() > idle)
+                || (peer.waits_for_entry() && peer.since.elapsed() > ENTRY_PATIENCE)
         };
-        let is_idle = |peer: &Peer| peer.last_byte.elapsed() > idle;
         let tokens: Vec<usize> = self
             .peers
             .iter()
@@ -267,6 +291,29 @@ impl Server<'_> {
 }
 
 impl Peer {
+    /// Whether it has not shown yet that it may send.
+    fn waits_for_entry(&self) -> bool {
+        self.gate.is_some() || self.connection.is_handshaking()
+    }
+
+    /// Takes in what has arrived.
+    ///
+    /// # Errors
+    /// If it may not send.
+    fn take(&mut self, bytes: &[u8], pieces: &mut Vec<Piece>) -> io::Result<()> {
+        self.last_byte = Instant::now();
+        let Some(gate) = &mut self.gate else {
+            self.cutter.push(bytes, pieces);
+            return Ok(());
+        };
+        if let Some(end) = gate.admit(bytes)? {
+            self.cutter.resume_at(gate.length(), None);
+            self.gate = None;
+            self.cutter.push(&bytes[end..], pieces);
+        }
+        Ok(())
+    }
+
     /// Reads what has arrived, as far as it fits the chunk.
     fn read(&mut self, chunk: &mut [u8], pieces: &mut Vec<Piece>) -> Progress {
         let mut filled = 0;
@@ -282,9 +329,10 @@ impl Peer {
                 break Progress::More;
             }
         };
-        if filled > 0 {
-            self.last_byte = Instant::now();
-            self.cutter.push(&chunk[..filled], pieces);
+        if filled > 0
+            && let Err(error) = self.take(&chunk[..filled], pieces)
+        {
+            return Progress::Broke(error);
         }
         if matches!(progress, Progress::Ended) {
             self.cutter.finish(pieces);

@@ -9,12 +9,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 
 use super::options::Options;
 use super::{Outlet, PIECE_BYTES, Piece, Source};
+use crate::calendar::now_ms;
 use crate::source::generate::{EventSink, GenerateError, GenerateOptions, Preset, Table, generate};
 use crate::source::{InputSpec, SourceError};
 
@@ -359,11 +360,6 @@ fn bad_kind(spec: &InputSpec) -> SourceError {
                    orders, transactions, refunds, stock_movements, channel_stock, metrics, ratings, \
                    rating_answers, live_sessions, decision_feedback, daily_sales and events",
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
