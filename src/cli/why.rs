@@ -14,7 +14,7 @@ use super::program::{self, Scripts};
 use super::{Error, counted, timestamp};
 use crate::oracle::show_row;
 use crate::present::cell::Column;
-use crate::why::{self, Explanation, Key, Mover, Question};
+use crate::why::{self, Explanation, Key, Mover, Question, Since};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let question = Question {
         key: Key::parse(output, &arguments.key).map_err(why::WhyError::from)?,
         view,
-        since: arguments.since,
+        since: arguments.since.map(Since::Time),
         as_of: arguments.as_of,
         most: arguments.most,
     };

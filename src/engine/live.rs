@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::clock::{Clock, Knobs, Pace, Setting, Ticks};
 use super::error::EngineError;
 use super::intake::Intake;
+use super::ledger::Ledger;
 use super::live_feed::LiveFeed;
 use super::live_source::LiveSource;
 use super::now::Now;
@@ -245,6 +246,11 @@ impl Live {
             ticks: self::ticks(&self.plan, ticks),
             memory_limit,
         });
+    }
+
+    /// The records that it has taken, if it keeps them.
+    pub fn ledger(&self) -> Option<&Arc<Ledger>> {
+        self.shared.ledger.as_ref()
     }
 
     /// How it was set up at its start.

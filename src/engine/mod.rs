@@ -9,6 +9,7 @@ mod clock;
 mod error;
 mod feed;
 mod intake;
+mod ledger;
 mod live;
 mod live_feed;
 mod live_source;
@@ -31,6 +32,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 pub use clock::Ticks;
 pub(crate) use error::chain;
 pub use error::{EngineError, InputError};
+pub use ledger::{Entry, Ledger};
 pub use live::{Live, LiveConfig, Wiring};
 pub use operators::NodeReport;
 pub use report::{InputCounts, InputKind, InputReport, InputState, Report, RunState};
@@ -63,6 +65,9 @@ pub struct Config {
     /// How many rejects of an input `tillrace.rejects` has at most, the newest; all without it. They
     /// are counted in `tillrace.inputs` in any case.
     pub rejects: Option<usize>,
+    /// How many bytes of records a run that goes on keeps, to tell why a number changed; without it
+    /// none.
+    pub records: Option<usize>,
 }
 
 impl Default for Config {
@@ -73,6 +78,7 @@ impl Default for Config {
             read_time: calendar::now_ns(),
             epoch_blocks: DEFAULT_EPOCH_BLOCKS,
             rejects: None,
+            records: None,
         }
     }
 }
@@ -142,6 +148,8 @@ struct Shared {
     config: Config,
     progress: Arc<Progress>,
     status: Arc<Status>,
+    /// The records that were taken, where somebody may ask.
+    ledger: Option<Arc<Ledger>>,
     /// What nodes do, where somebody may ask.
     operators: Option<Operators>,
     /// Whether rows come from files, which never take one back.
@@ -168,6 +176,7 @@ impl Shared {
             config,
             progress: Arc::default(),
             status: Arc::default(),
+            ledger: None,
             operators: None,
             only_added: true,
             now,
@@ -188,6 +197,7 @@ impl Shared {
         let (sender, deliveries) = crossbeam_channel::bounded(workers * WAITING_DELIVERIES);
         let publishing = Publishing::EachEpoch(sender);
         let mut shared = Shared::new(Arc::clone(plan), feed, shape, publishing, config.clone())?;
+        shared.ledger = config.records.map(|bytes| Arc::new(Ledger::new(bytes)));
         shared.operators = Some(Operators::new(plan, workers));
         let (status, publisher) = (Arc::clone(&shared.status), Arc::clone(&catalog));
         let publish = move || {

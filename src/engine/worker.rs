@@ -16,6 +16,7 @@ use timely::worker::Worker;
 use super::error::chain;
 use super::feed::{FIRST_EPOCH, Task, Turn};
 use super::intake::Intake;
+use super::ledger::Entry;
 use super::now::{self, Now};
 use super::report::InputCounts;
 use super::{Publishing, Shared};
@@ -196,6 +197,9 @@ impl Job<'_> {
             } => {
                 let newest = self.places.event_times[input].and_then(|at| now::latest(&batch, at));
                 self.tell_time(newest, epoch);
+                if let Some(ledger) = &self.shared.ledger {
+                    ledger.lose();
+                }
                 let positions: Arc<[u64]> = (0..batch.num_rows() as u64).collect();
                 self.send(
                     input,
@@ -281,11 +285,22 @@ impl Job<'_> {
             counts.add(rows, block.bytes, rejects, taken.newest_event_time);
         }
         if let Some(place) = place.filter(|_| rows > 0) {
+            let positions: Arc<[u64]> = taken.positions.into();
+            if let Some(ledger) = &self.shared.ledger {
+                ledger.note(Entry {
+                    input: place,
+                    batch: taken.batch.clone(),
+                    positions: Arc::clone(&positions),
+                    file: Arc::clone(&block.file),
+                    block: block.number,
+                    epoch,
+                });
+            }
             let arrival = Arrival {
                 batch: taken.batch,
                 diffs: None,
                 block: block.number,
-                positions: taken.positions.into(),
+                positions,
                 time: epoch,
             };
             self.send(place, arrival);

@@ -25,7 +25,7 @@ pub use batch::{Answer, answers, answers_at};
 pub use compare::{Difference, compare, floats_close, show_row};
 pub(crate) use contents::event_times;
 pub use contents::{contents, newest_event_time};
-pub(crate) use read::each_block;
+pub(crate) use read::{complete, each_block};
 pub use verify::{Found, Options, Verdict, verify};
 
 /// Why answers could not be verified.

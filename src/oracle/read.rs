@@ -143,8 +143,11 @@ impl Wanted {
     }
 }
 
-/// A batch of some of a table's columns as one of all of them.
-fn complete(
+/// A batch of some of a table's columns, by ascending positions, as one of all of them.
+///
+/// # Errors
+/// If a column has no stand-in.
+pub(crate) fn complete(
     table: &Table,
     columns: &[usize],
     batch: &RecordBatch,

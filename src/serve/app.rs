@@ -23,7 +23,7 @@ use super::problem::Problem;
 use super::status::{Rates, Readiness};
 use super::traffic::Traffic;
 use super::{
-    assets, changes, decisions, graph, guard, ingest, metrics, openapi, sql, status, views,
+    assets, changes, decisions, graph, guard, ingest, metrics, openapi, sql, status, views, why,
 };
 use crate::engine::{Live, chain};
 use crate::session::{SessionLimits, Sessions};
@@ -38,6 +38,8 @@ pub(super) struct App {
     pub(super) sessions: Arc<Sessions>,
     /// Whoever follows changes holds one.
     pub(super) followers: Arc<Semaphore>,
+    /// Held by whoever is told why a number changed.
+    pub(super) reasons: Semaphore,
     closing: watch::Sender<bool>,
 }
 
@@ -100,6 +102,7 @@ impl App {
             rates: Rates::default(),
             readiness: Readiness::default(),
             sessions,
+            reasons: Semaphore::new(1),
             closing: watch::Sender::new(false),
         }))
     }
@@ -154,6 +157,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/views/{name}/schema", get(views::schema))
         .route("/views/{name}/changes", get(changes::changes))
         .route("/views/{name}/by/{column}/{key}", get(decisions::by_key))
+        .route("/views/{name}/why", get(why::why))
         .route("/decisions/{key}", get(decisions::decision))
         .route("/sql", post(sql::sql))
         .route("/ingest/{table}", post(ingest::ingest))

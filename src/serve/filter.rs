@@ -154,17 +154,21 @@ pub(super) fn evaluate(
 ) -> Result<Option<BooleanArray>, ArrowError> {
     let mut all: Option<BooleanArray> = None;
     for filter in filters {
-        let mask = filter.evaluate(rows)?;
-        let mask = match mask.null_count() {
-            0 => mask,
-            _ => prep_null_mask_filter(&mask),
-        };
+        let mask = without_nulls(filter.evaluate(rows)?);
         all = Some(match all {
             Some(all) => and(&all, &mask)?,
             None => mask,
         });
     }
     Ok(all)
+}
+
+/// A mask in which nulls are false.
+fn without_nulls(mask: BooleanArray) -> BooleanArray {
+    match mask.null_count() {
+        0 => mask,
+        _ => prep_null_mask_filter(&mask),
+    }
 }
 
 /// For each row whether the text of one of its values contains a text, whatever the case.
@@ -188,8 +192,7 @@ pub(super) fn containing(rows: &RecordBatch, text: &str) -> Result<BooleanArray,
             continue;
         }
         let texts = cast(column, &DataType::Utf8)?;
-        let mask = ilike(&texts, &pattern)?;
-        found = or(&found, &prep_null_mask_filter(&mask))?;
+        found = or(&found, &without_nulls(ilike(&texts, &pattern)?))?;
     }
     Ok(found)
 }

@@ -31,6 +31,7 @@ mod sql;
 mod status;
 mod traffic;
 mod views;
+mod why;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

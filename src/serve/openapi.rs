@@ -9,7 +9,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::formats::Form;
 use super::ingest::{Packing, Wait};
 use super::sql::AnswerColumn;
-use super::{changes, decisions, graph, ingest, metrics, sql, status, views};
+use super::{changes, decisions, graph, ingest, metrics, sql, status, views, why};
 
 /// Why a request was not answered.
 #[derive(Serialize, ToSchema)]
@@ -64,6 +64,7 @@ pub(super) struct SqlAnswer {
         views::rows,
         views::schema,
         changes::changes,
+        why::why,
         decisions::decision,
         decisions::by_key,
         sql::sql,

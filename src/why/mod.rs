@@ -11,22 +11,24 @@
 //!
 //! A record without an event time cannot be said to lie between two points; it is part of both.
 
+mod arrivals;
 mod holdings;
 mod key;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::error::ArrowError;
 
 use crate::catalog::Snapshot;
-use crate::engine::{Config, Engine, EngineError};
-use crate::oracle::{OracleError, each_block, event_times};
+use crate::engine::{Config, Engine, EngineError, Entry};
+use crate::oracle::OracleError;
 use crate::plan::{self, Plan};
 use crate::script::{Faults, Script};
 use crate::source::InputSpec;
+use arrivals::Arrived;
 use holdings::{Change, Holdings};
 
 pub use key::{Key, KeyError};
@@ -66,12 +68,21 @@ pub struct Question {
     pub view: String,
     /// Which of its rows.
     pub key: Key,
-    /// Events after this count, in nanoseconds since the Unix epoch; all of them without it.
-    pub since: Option<i64>,
+    /// Events after this count; all of them without it.
+    pub since: Option<Since>,
     /// Events after this are left out, in nanoseconds since the Unix epoch.
     pub as_of: Option<i64>,
     /// How many events are tried at most.
     pub most: usize,
+}
+
+/// From when on events count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// Those that happened after a time, in nanoseconds since the Unix epoch.
+    Time(i64),
+    /// Those that were taken after an epoch of a run.
+    Epoch(u64),
 }
 
 /// What moved some rows.
@@ -92,6 +103,8 @@ pub struct Explanation {
 pub struct Mover {
     /// When it happened, in nanoseconds since the Unix epoch, if it says so.
     pub time: Option<i64>,
+    /// The epoch in which a run took it.
+    pub epoch: Option<u64>,
     /// The table that it is a row of.
     pub table: String,
     /// The file that it was read from.
@@ -104,7 +117,7 @@ pub struct Mover {
     pub without: RecordBatch,
 }
 
-/// Finds the events that moved the rows of a key.
+/// Finds the events of inputs that end which moved the rows of a key.
 ///
 /// # Errors
 /// If the inputs cannot be read, the key fits no column, or there are too many events.
@@ -113,8 +126,29 @@ pub fn explain(
     specs: &[InputSpec],
     question: &Question,
 ) -> Result<Explanation, WhyError> {
+    let arrivals = arrivals::read(plan, specs, question.as_of)?;
+    explain_arrivals(plan, &arrivals, question)
+}
+
+/// Finds the events of a run that goes on which moved the rows of a key, among all that it has taken.
+///
+/// # Errors
+/// If the key fits no column, or there are too many events.
+pub fn explain_kept(
+    plan: &Plan,
+    entries: &[Entry],
+    question: &Question,
+) -> Result<Explanation, WhyError> {
+    let arrivals = arrivals::of_ledger(plan, entries)?;
+    explain_arrivals(plan, &arrivals, question)
+}
+
+fn explain_arrivals(
+    plan: &Plan,
+    arrivals: &[Arrived],
+    question: &Question,
+) -> Result<Explanation, WhyError> {
     let tables = wanted_tables(plan, &question.view);
-    let arrivals = read(plan, specs, question.as_of)?;
     let mut asked = Asked::start(plan, question)?;
     let mut candidates = Vec::new();
     let mut holdings = Vec::with_capacity(arrivals.len());
@@ -124,9 +158,10 @@ pub fn explain(
         asked.engine.insert(&table.name, held.standing()?)?;
         if tables[at] {
             let rows = 0..arrived.rows.num_rows();
-            let is_new = |row: &usize| match question.since {
-                None => true,
-                Some(since) => arrived.time(*row).is_some_and(|time| time > since),
+            let is_new = |row: &usize| {
+                question
+                    .since
+                    .is_none_or(|since| arrived.is_after(*row, since))
             };
             candidates.extend(rows.filter(is_new).map(|row| (at, row)));
         }
@@ -159,6 +194,7 @@ pub fn explain(
         let (file, position) = arrived.place(*row);
         movers.push(Mover {
             time: arrived.time(*row),
+            epoch: arrived.epoch(*row),
             table: plan.script.tables[*table].name.clone(),
             file,
             position,
@@ -168,7 +204,7 @@ pub fn explain(
     }
     let before = match question.since {
         None => now.slice(0, 0),
-        Some(since) => rows_before(plan, &arrivals, question, since)?,
+        Some(since) => rows_before(plan, arrivals, question, since)?,
     };
     Ok(Explanation {
         before,
@@ -193,13 +229,14 @@ fn rows_before(
     plan: &Plan,
     arrivals: &[Arrived],
     question: &Question,
-    since: i64,
+    since: Since,
 ) -> Result<RecordBatch, WhyError> {
     let mut asked = Asked::start(plan, question)?;
     for (table, arrived) in plan.script.tables.iter().zip(arrivals) {
         let rows = 0..arrived.rows.num_rows();
-        let is_old = |row: usize| arrived.time(row).is_none_or(|time| time <= since);
-        let mask = rows.map(|row| Some(is_old(row))).collect();
+        let mask = rows
+            .map(|row| Some(!arrived.is_after(row, since)))
+            .collect();
         let old = filter_record_batch(&arrived.rows, &mask)?;
         let held = Holdings::new(table, old)?;
         asked.engine.insert(&table.name, held.standing()?)?;
@@ -266,60 +303,4 @@ impl<'a> Asked<'a> {
         self.last = Some(rows.clone());
         Ok(rows)
     }
-}
-
-/// The records of a table, in the order of their arrival.
-struct Arrived {
-    rows: RecordBatch,
-    times: Option<Vec<i64>>,
-    /// Runs of records of one file: where the run begins among the rows, and the file.
-    files: Vec<(usize, Arc<PathBuf>)>,
-    positions: Int64Array,
-}
-
-impl Arrived {
-    fn time(&self, row: usize) -> Option<i64> {
-        let time = self.times.as_ref()?[row];
-        (time != i64::MIN).then_some(time)
-    }
-
-    fn place(&self, row: usize) -> (Arc<PathBuf>, u64) {
-        let after = self.files.partition_point(|(start, _)| *start <= row);
-        let file = &self.files[after.saturating_sub(1)].1;
-        let position = u64::try_from(self.positions.value(row)).unwrap_or(0);
-        (Arc::clone(file), position)
-    }
-}
-
-/// The records of all tables, up to a time.
-fn read(plan: &Plan, specs: &[InputSpec], as_of: Option<i64>) -> Result<Vec<Arrived>, WhyError> {
-    let tables = &plan.script.tables;
-    let mut batches: Vec<Vec<RecordBatch>> = vec![Vec::new(); tables.len()];
-    let mut files: Vec<Vec<(usize, Arc<PathBuf>)>> = vec![Vec::new(); tables.len()];
-    let mut positions: Vec<Vec<i64>> = vec![Vec::new(); tables.len()];
-    each_block(plan, specs, &Config::default(), |read| {
-        let times = event_times(&tables[read.table], &read.rows)?;
-        let is_in = |row: usize| match (as_of, &times) {
-            (Some(as_of), Some(times)) => times[row] <= as_of,
-            _ => true,
-        };
-        let kept: Vec<bool> = (0..read.rows.num_rows()).map(is_in).collect();
-        let places = read.positions.iter().zip(&kept).filter(|(_, kept)| **kept);
-        files[read.table].push((positions[read.table].len(), Arc::clone(&read.block.file)));
-        positions[read.table]
-            .extend(places.map(|(position, _)| i64::try_from(*position).unwrap_or(i64::MAX)));
-        batches[read.table].push(filter_record_batch(&read.rows, &kept.into())?);
-        Ok(())
-    })?;
-    let parts = tables.iter().zip(batches).zip(files).zip(positions);
-    let arrived = parts.map(|(((table, batches), files), positions)| {
-        let rows = concat_batches(&table.schema(), &batches)?;
-        Ok(Arrived {
-            times: event_times(table, &rows)?,
-            rows,
-            files,
-            positions: positions.into(),
-        })
-    });
-    arrived.collect()
 }

@@ -55,6 +55,8 @@ pub struct EngineKnobs {
     pub tick: Option<Duration>,
     /// The most memory that the process may use before it takes no more records, in bytes.
     pub memory_limit: Option<u64>,
+    /// How many bytes of records are kept, to tell why a number changed.
+    pub why: Option<usize>,
     /// How many rejects of an input are kept, the newest.
     pub rejects: Option<usize>,
 }

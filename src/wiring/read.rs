@@ -176,9 +176,13 @@ impl Reader<'_> {
                     engine.tick = tick.map(|ms| Duration::from_millis(ms as u64));
                 }
                 "memory_limit" => engine.memory_limit = self.bytes(value, "memory_limit"),
+                "why" => {
+                    let bytes = self.bytes(value, "why");
+                    engine.why = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+                }
                 "rejects" => engine.rejects = self.whole(value, "rejects", 1),
                 _ => {
-                    let known = ["workers", "tick_ms", "memory_limit", "rejects"];
+                    let known = ["workers", "tick_ms", "memory_limit", "rejects", "why"];
                     self.unknown(key, &known, "[engine]");
                 }
             }

@@ -5,13 +5,15 @@ use std::process::Command;
 
 use crate::shop::{Run, Shop, top};
 
-const SUBCOMMANDS: [&str; 6] = [
+const SUBCOMMANDS: [&str; 8] = [
     "replay",
     "check",
     "explain",
     "verify",
     "generate",
     "completions",
+    "why",
+    "backtest",
 ];
 
 #[test]

@@ -101,3 +101,43 @@ fn decides_by_an_index_whatever_the_view_holds() {
     // A look through 50,000 rows takes far longer than this for each of 400.
     assert!(start.elapsed().as_secs() < 4, "{:?}", start.elapsed());
 }
+
+#[test]
+fn tells_which_events_moved_a_row() {
+    let shop = Shop::keeping(RULES, 1 << 20);
+    let viewed = |user: &str, weight: i64| {
+        let row = json!({"user_id": user, "product_id": "p1", "weight": weight});
+        shop.push("viewed", &row.to_string())["epoch"].as_u64()
+    };
+    viewed("u1", 1);
+    let since = viewed("u2", 1).expect("an epoch");
+    viewed("u2", 5);
+    let moved = viewed("u1", 7).expect("an epoch");
+    let path = format!("/views/decisions/why?key=u1&since={since}");
+    let told = shop.json(&path);
+    assert_eq!((&told["tried"], &told["moved"]), (&json!(2), &json!(1)));
+    assert_eq!(told["before"].as_array().map(Vec::len), Some(1));
+    assert_eq!(told["now"].as_array().map(Vec::len), Some(2));
+    let event = &told["events"][0];
+    let epoch = event["epoch"].as_u64().expect("an epoch");
+    assert!(since < epoch && epoch <= moved, "{since} {epoch} {moved}");
+    assert_eq!(event["event"]["weight"], 7);
+    assert_eq!(event["without"], told["before"]);
+    let all = shop.json("/views/decisions/why?key=user_id=u2");
+    assert_eq!(all["moved"], 2);
+    for (path, code) in [
+        ("/views/decisions/why", "no_key"),
+        ("/views/decisions/why?key=colour=red", "bad_key"),
+        ("/views/decisions/why?key=u1&since=yesterday", "bad_number"),
+        ("/views/none/why?key=u1", "unknown_view"),
+    ] {
+        assert_eq!(shop.get(path).code(), code, "{path}");
+    }
+    let row = |n: usize| format!(r#"{{"user_id":"u{n}","product_id":"p","weight":1}}"#);
+    let rows: Vec<String> = (0..50_000).map(row).collect();
+    shop.push("viewed", &format!("[{}]", rows.join(",")));
+    let gone = shop.get(&path);
+    assert_eq!((gone.status, gone.code().as_str()), (410, "records_gone"));
+    let none = open(RULES).get("/views/decisions/why?key=u1");
+    assert_eq!((none.status, none.code().as_str()), (404, "no_records"));
+}

@@ -67,6 +67,15 @@ impl Shop {
     }
 
     pub fn with(sql: &str, workers: usize, config: ServeConfig) -> Shop {
+        Shop::start(sql, workers, config, None)
+    }
+
+    /// An open shop that keeps so many bytes of the records that it takes.
+    pub fn keeping(sql: &str, bytes: usize) -> Shop {
+        Shop::start(sql, 2, local(), Some(bytes))
+    }
+
+    fn start(sql: &str, workers: usize, config: ServeConfig, records: Option<usize>) -> Shop {
         let mut sources = Sources::default();
         sources.insert(PathBuf::from("test.sql"), sql.to_owned());
         let script = script::parse(sources).unwrap_or_else(|faults| panic!("{faults}"));
@@ -74,6 +83,7 @@ impl Shop {
         let live_config = LiveConfig {
             engine: Config {
                 workers,
+                records,
                 ..Config::default()
             },
             ticks: Ticks {

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::support::{Running, refusal, start};
 
@@ -71,7 +71,12 @@ fn a_token_is_demanded_in_the_first_line() {
 /// A certificate authority, a server's certificate and a client's, as PEM files.
 fn certificates(folder: &Path) {
     let write = |name: &str, text: String| std::fs::write(folder.join(name), text).expect("a file");
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    let named = |name: &str, names: Vec<String>| {
+        let mut params = CertificateParams::new(names).expect("names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let mut params = named("authority", Vec::new());
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("a key");
     write(
@@ -83,7 +88,7 @@ fn certificates(folder: &Path) {
         ("server", vec!["localhost".to_owned()]),
         ("client", Vec::new()),
     ] {
-        let params = CertificateParams::new(names).expect("names");
+        let params = named(name, names);
         let key = KeyPair::generate().expect("a key");
         let made = params.signed_by(&key, &authority).expect("a certificate");
         write(&format!("{name}.pem"), made.pem());

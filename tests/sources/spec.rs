@@ -90,7 +90,7 @@ fn wrong_options_are_refused_with_what_there_is() {
         (
             "o=udp://127.0.0.1:0?max_line=5",
             "input \"o=udp://127.0.0.1:0?max_line=5\" has an unknown option \"max_line\"; there are \
-             format, delimiter, quote and header",
+             format, delimiter, quote, header and open",
         ),
         (
             "o=-?idle=5",

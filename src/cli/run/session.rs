@@ -230,6 +230,9 @@ impl Session {
         if before.rejects != config.engine.rejects {
             wait("engine.rejects");
         }
+        if before.records != config.engine.records {
+            wait("engine.why");
+        }
         self.live.turn(config.ticks, config.memory_limit);
         match (&self.server, self.serve_config(settings)) {
             (Some(server), Some(config)) => match server.reconfigure(config) {

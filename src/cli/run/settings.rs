@@ -197,6 +197,7 @@ pub fn live_config(arguments: &EngineArguments, wiring: &Wiring) -> LiveConfig {
             workers: workers
                 .or(wiring.engine.workers)
                 .unwrap_or_else(|| (replay::cores() / 2).max(1)),
+            records: wiring.engine.why,
             rejects: Some(wiring.engine.rejects.unwrap_or(DEFAULT_REJECTS)),
             ..Config::default()
         },
