@@ -342,3 +342,31 @@ fn the_server_tells_whoever_is_connected_that_it_stops() {
     let error = runtime.block_on(client.simple_query("SELECT 1"));
     assert!(error.is_err() && client.is_closed());
 }
+
+#[test]
+fn tools_may_ask_for_what_there_is_not() {
+    let asked = Asked::stocked();
+    // Parts of what psql and SQLAlchemy ask: of storage, sequences, collations and indexes.
+    for sql in [
+        "SELECT c.relkind, pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from \
+         pg_catalog.unnest(tc.reloptions) x), ', ') FROM pg_catalog.pg_class c \
+         LEFT JOIN pg_catalog.pg_class tc ON (c.reltoastrelid = tc.oid)",
+        "SELECT CASE WHEN a.attidentity <> '' THEN (SELECT json_build_object('start', s.seqstart) \
+         FROM pg_catalog.pg_sequence s WHERE s.seqrelid = a.attrelid) END FROM pg_catalog.pg_attribute a",
+        "SELECT a.attname FROM pg_catalog.pg_attribute a WHERE (SELECT t.typcollation FROM pg_catalog.pg_type t \
+         WHERE t.oid = a.atttypid) <> a.attcollation",
+        "SELECT typinput = 'pg_catalog.array_in'::regproc FROM pg_catalog.pg_type",
+        "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname NOT LIKE 'pg/_%' ESCAPE '/'",
+    ] {
+        asked.rows(sql);
+    }
+    let indexes = "SELECT unnest(i.indkey) AS attnum, i.indexrelid FROM pg_catalog.pg_index i";
+    assert_eq!(asked.rows(indexes).len(), 0);
+    let definition = "SELECT pg_catalog.pg_get_viewdef(c.oid, true), pg_catalog.obj_description(c.oid, 'pg_class')
+        FROM pg_catalog.pg_class c WHERE c.relname = 'by_category'";
+    let told = asked.rows(definition);
+    assert!(
+        told[0].starts_with("SELECT category,") && told[0].ends_with("|Revenue by category."),
+        "{told:?}"
+    );
+}

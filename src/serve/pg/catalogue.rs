@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
-use arrow::array::{AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Int32Type};
 use datafusion::catalog::information_schema::InformationSchemaProvider;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, MemorySchemaProvider,
@@ -19,7 +20,11 @@ use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::{ColumnarValue, LogicalPlanBuilder, Volatility, create_udf};
+use datafusion::logical_expr::expr_fn::SimpleScalarUDF;
+use datafusion::logical_expr::{
+    ColumnarValue, LogicalPlanBuilder, ScalarFunctionImplementation, ScalarUDF, Signature,
+    TypeSignature, Volatility,
+};
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
@@ -27,7 +32,7 @@ use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser
 use futures::future::BoxFuture;
 
 use super::startup::SERVER_VERSION;
-use super::tailor::tailor;
+use super::tailor::{tailor, without_texts};
 use crate::script::SYSTEM_SCHEMA;
 use crate::session::{Kind, RelationInfo, Sessions};
 
@@ -61,7 +66,7 @@ pub(super) fn rewritten(sql: &str) -> Option<String> {
         return None;
     }
     // What it cannot read is for the session to refuse.
-    let mut statements = PARSER.parse(&without_options(sql)).ok()?;
+    let mut statements = PARSER.parse(&without_texts(sql)).ok()?;
     match statements.as_mut_slice() {
         [statement] => {
             tailor(statement);
@@ -71,28 +76,48 @@ pub(super) fn rewritten(sql: &str) -> Option<String> {
     }
 }
 
-/// What psql asks of a table's storage, which DataFusion cannot plan and no table here has.
-const STORAGE_OPTIONS: &str = "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from \
-     pg_catalog.unnest(tc.reloptions) x), ', ')";
-
-fn without_options(sql: &str) -> String {
-    sql.replace(STORAGE_OPTIONS, "''")
-}
+/// What is told of a relation.
+type Teller = fn(RelationInfo) -> Option<String>;
 
 /// What the system tables tell of.
 #[derive(Clone, Default)]
-pub(in crate::serve) struct Relations(Arc<OnceLock<Weak<Sessions>>>);
+pub(in crate::serve) struct Relations {
+    sessions: Arc<OnceLock<Weak<Sessions>>>,
+    /// The relations' names by the numbers that `pg_class` gave them last.
+    numbered: Arc<Mutex<HashMap<i32, String>>>,
+}
 
 impl Relations {
     /// From now on they are those that these sessions see.
     pub(in crate::serve) fn are_of(&self, sessions: &Arc<Sessions>) {
         // They are told once.
-        let _ = self.0.set(Arc::downgrade(sessions));
+        let _ = self.sessions.set(Arc::downgrade(sessions));
     }
 
     fn all(&self) -> Vec<RelationInfo> {
-        let sessions = self.0.get().and_then(Weak::upgrade);
+        let sessions = self.sessions.get().and_then(Weak::upgrade);
         sessions.map_or_else(Vec::new, |sessions| sessions.relations())
+    }
+
+    fn numbered(&self) -> std::sync::MutexGuard<'_, HashMap<i32, String>> {
+        self.numbered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to be told of each of some relations, by their numbers.
+    fn told(&self, numbers: &ArrayRef, tell: Teller) -> ArrayRef {
+        let names = self.numbered();
+        let all: HashMap<String, RelationInfo> = self
+            .all()
+            .into_iter()
+            .map(|relation| (place(&relation.name).1.to_owned(), relation))
+            .collect();
+        let numbers = numbers.as_primitive_opt::<Int32Type>();
+        let numbers = numbers.into_iter().flatten();
+        let told = numbers.map(|number| {
+            let relation = all.get(names.get(&number?)?)?;
+            tell(relation.clone())
+        });
+        Arc::new(told.collect::<StringArray>())
     }
 }
 
@@ -114,7 +139,7 @@ pub(in crate::serve) fn add_to(sessions: &mut Sessions) -> Result<Relations, Dat
         .build();
     let context = SessionContext::new_with_state(state);
     setup_pg_catalog(&context, DATABASE, EmptyContextProvider).map_err(|error| *error)?;
-    register_functions(&context);
+    register_functions(&context, &relations);
     *base = context.state();
     let system = database.schema(PG_CATALOG).ok_or_else(|| {
         DataFusionError::Internal("the schema pg_catalog was not registered".to_owned())
@@ -261,6 +286,12 @@ impl SystemTables {
         let kept: Vec<&str> = kept.map(|relation| place(&relation.name).1).collect();
         let (name, kind) = (schema.index_of("relname")?, schema.index_of("relkind")?);
         let names = rows.column(name).as_string::<i32>();
+        let numbers = rows.column(schema.index_of("oid")?);
+        if let Some(numbers) = numbers.as_primitive_opt::<Int32Type>() {
+            let numbered = numbers.iter().zip(names);
+            let numbered = numbered.filter_map(|(number, name)| Some((number?, name?.to_owned())));
+            *self.relations.numbered() = numbered.collect();
+        }
         let kinds = rows.column(kind).as_string::<i32>().iter().zip(names);
         let kinds = kinds.map(|(kind, name)| match (kind, name) {
             (Some("v"), Some(name)) if kept.contains(&name) => Some("m"),
@@ -274,60 +305,65 @@ impl SystemTables {
 }
 
 /// Functions that clients of PostgreSQL call and the library does not have.
-fn register_functions(context: &SessionContext) {
-    use arrow::datatypes::DataType::{Boolean, Int32, Int64, Utf8};
+fn register_functions(context: &SessionContext, relations: &Relations) {
     let version = format!(
         "PostgreSQL {SERVER_VERSION} (Tillrace {})",
         env!("CARGO_PKG_VERSION")
     );
     let text = |value: &str| ScalarValue::Utf8(Some(value.to_owned()));
     let no_text = ScalarValue::Utf8(None);
-    for (name, arguments, value) in [
-        ("version", vec![], text(&version)),
-        ("obj_description", vec![Int32, Utf8], no_text.clone()),
-        ("col_description", vec![Int32, Int32], no_text.clone()),
-        ("shobj_description", vec![Int32, Utf8], no_text.clone()),
-        ("pg_get_indexdef", vec![Int32], no_text.clone()),
-        ("pg_get_function_result", vec![Int32], no_text.clone()),
-        ("pg_get_function_arguments", vec![Int32], no_text.clone()),
-        ("pg_get_viewdef", vec![Int32], no_text.clone()),
-        ("pg_get_serial_sequence", vec![Utf8, Utf8], no_text),
-        ("to_regtype", vec![Utf8], ScalarValue::Int32(None)),
-        ("to_regclass", vec![Utf8], ScalarValue::Int32(None)),
-        ("pg_table_size", vec![Int32], ScalarValue::Int64(Some(0))),
-        ("pg_indexes_size", vec![Int32], ScalarValue::Int64(Some(0))),
-        ("pg_size_pretty", vec![Int64], text("0 bytes")),
+    for (name, value) in [
+        ("version", text(&version)),
+        ("col_description", no_text.clone()),
+        ("shobj_description", no_text.clone()),
+        ("pg_get_indexdef", no_text.clone()),
+        ("pg_get_function_result", no_text.clone()),
+        ("pg_get_function_arguments", no_text.clone()),
+        ("pg_get_serial_sequence", no_text),
+        ("to_regtype", ScalarValue::Int32(None)),
+        ("to_regclass", ScalarValue::Int32(None)),
+        ("pg_table_size", ScalarValue::Int64(Some(0))),
+        ("pg_indexes_size", ScalarValue::Int64(Some(0))),
+        ("pg_size_pretty", text("0 bytes")),
         // None of PostgreSQL's own are here.
-        (
-            "pg_function_is_visible",
-            vec![Int32],
-            ScalarValue::Boolean(Some(false)),
-        ),
-        (
-            "pg_type_is_visible",
-            vec![Int32],
-            ScalarValue::Boolean(Some(true)),
-        ),
-        (
-            "pg_is_in_recovery",
-            vec![],
-            ScalarValue::Boolean(Some(false)),
-        ),
+        ("pg_function_is_visible", ScalarValue::Boolean(Some(false))),
+        ("pg_type_is_visible", ScalarValue::Boolean(Some(true))),
+        ("pg_is_in_recovery", ScalarValue::Boolean(Some(false))),
     ] {
-        let returned = match &value {
-            ScalarValue::Boolean(_) => Boolean,
-            ScalarValue::Int32(_) => Int32,
-            ScalarValue::Int64(_) => Int64,
-            _ => Utf8,
-        };
+        let returned = value.data_type();
         let answer = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(value.clone()));
-        let function = create_udf(
-            name,
-            arguments,
-            returned,
-            Volatility::Stable,
-            Arc::new(answer),
-        );
-        context.register_udf(function);
+        register(context, name, returned, Arc::new(answer));
     }
+    let tellers: [(&str, Teller); 2] = [
+        ("pg_get_viewdef", |relation| relation.sql),
+        ("obj_description", |relation| relation.comment),
+    ];
+    for (name, tell) in tellers {
+        let relations = relations.clone();
+        let answer = move |arguments: &[ColumnarValue]| {
+            let Some(numbers) = arguments.first() else {
+                return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(None)));
+            };
+            let rows = match numbers {
+                ColumnarValue::Array(numbers) => numbers.len(),
+                ColumnarValue::Scalar(_) => 1,
+            };
+            let numbers = numbers.to_array(rows)?;
+            Ok(ColumnarValue::Array(relations.told(&numbers, tell)))
+        };
+        register(context, name, DataType::Utf8, Arc::new(answer));
+    }
+}
+
+/// Makes a function of any arguments known.
+fn register(
+    context: &SessionContext,
+    name: &str,
+    returned: DataType,
+    function: ScalarFunctionImplementation,
+) {
+    let any = TypeSignature::OneOf(vec![TypeSignature::Nullary, TypeSignature::VariadicAny]);
+    let signature = Signature::new(any, Volatility::Stable);
+    let function = SimpleScalarUDF::new_with_signature(name, signature, returned, function);
+    context.register_udf(ScalarUDF::from(function));
 }
