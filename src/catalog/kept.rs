@@ -6,7 +6,7 @@
 //! asks by those columns, and kept up from then on.
 
 use std::cmp::Ordering;
-use std::ops::Bound;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -78,27 +78,65 @@ impl Held {
     }
 }
 
-/// Rows by the values of some columns: those, encoded, and the row after them.
+/// Rows by the values of some columns, encoded.
 #[derive(Clone)]
 struct Index {
     by: Arc<IndexBy>,
-    entries: Map<RowKey, (), CHUNK>,
+    entries: Map<RowKey, Same, CHUNK>,
+}
+
+/// The rows that have the same values in an index's columns: mostly one.
+#[derive(Clone, Debug)]
+enum Same {
+    One(RowKey),
+    Many(Map<RowKey, (), CHUNK>),
+}
+
+impl Same {
+    /// These rows and one more, or without one of them; `None` if none is left.
+    fn changed(this: Option<Same>, row: RowKey, is_there: bool) -> Option<Same> {
+        match (this, is_there) {
+            (None, true) => Some(Same::One(row)),
+            (None, false) => None,
+            (Some(Same::One(only)), _) if only == row => is_there.then_some(Same::One(row)),
+            (Some(one @ Same::One(_)), false) => Some(one),
+            (Some(Same::One(only)), true) => {
+                let both = [(only, ()), (row, ())];
+                Some(Same::Many(Map::new().insert_many(both)))
+            }
+            (Some(Same::Many(mut rows)), true) => {
+                rows.insert_cow(row, ());
+                Some(Same::Many(rows))
+            }
+            (Some(Same::Many(mut rows)), false) => {
+                rows.remove_cow(&row);
+                (rows.len() > 0).then_some(Same::Many(rows))
+            }
+        }
+    }
 }
 
 impl Index {
     /// Takes in the rows that are there now, and takes out those that are no more.
-    fn change(&mut self, entries: impl ExactSizeIterator<Item = (RowKey, Option<bool>)>) {
-        let many = entries.len() >= MANY;
-        let changed = entries.filter_map(|(entry, fate)| Some((entry, fate?)));
-        let put = |entry: RowKey, is_there: bool, _: Option<(&RowKey, &())>| {
-            is_there.then_some((entry, ()))
+    fn change(&mut self, changes: impl Iterator<Item = (RowKey, RowKey, bool)>) {
+        let mut by_value: BTreeMap<RowKey, Vec<(RowKey, bool)>> = BTreeMap::new();
+        for (value, row, is_there) in changes {
+            by_value.entry(value).or_default().push((row, is_there));
+        }
+        let put = |value: RowKey, rows: Vec<(RowKey, bool)>, old: Option<(&RowKey, &Same)>| {
+            let old = old.map(|(_, same)| same.clone());
+            let rows = rows.into_iter();
+            let new = rows.fold(old, |same, (row, is_there)| {
+                Same::changed(same, row, is_there)
+            });
+            new.map(|same| (value, same))
         };
-        if many {
-            self.entries = self.entries.update_many(changed, put);
+        if by_value.len() >= MANY {
+            self.entries = self.entries.update_many(by_value, put);
             return;
         }
-        for (entry, is_there) in changed {
-            self.entries.update_cow(entry, is_there, put);
+        for (value, rows) in by_value {
+            self.entries.update_cow(value, rows, put);
         }
     }
 }
@@ -119,7 +157,8 @@ impl IndexBy {
         Some(Arc::new(IndexBy { columns, codec }))
     }
 
-    fn entries(&self, rows: &RecordBatch, keys: &[(RowKey, Diff)]) -> Vec<RowKey> {
+    /// The values of some rows, encoded.
+    fn values(&self, rows: &RecordBatch) -> Vec<RowKey> {
         let columns: Vec<ArrayRef> = self
             .columns
             .iter()
@@ -129,10 +168,7 @@ impl IndexBy {
             .codec
             .encode(&columns, rows.num_rows())
             .expect("rows are of the view's types");
-        let entry = |(value, (key, _)): (&[u8], &(RowKey, Diff))| -> RowKey {
-            [value, key].concat().into()
-        };
-        values.iter().zip(keys).map(entry).collect()
+        values.iter().map(RowKey::from).collect()
     }
 }
 
@@ -192,8 +228,12 @@ impl Kept {
         if !indexes.is_empty() {
             let batch = codec.decode(changes.iter().map(|(key, _)| &**key));
             for index in &mut indexes {
-                let entries = index.by.entries(&batch, &changes);
-                index.change(entries.into_iter().zip(fates.iter().copied()));
+                let values = index.by.values(&batch).into_iter();
+                let rows = changes.iter().map(|(row, _)| row.clone());
+                let changed = values.zip(rows).zip(&fates);
+                index.change(changed.filter_map(|((value, row), fate)| {
+                    fate.map(|is_there| (value, row, is_there))
+                }));
             }
         }
         Kept {
@@ -217,11 +257,19 @@ impl Kept {
             .map(|(k, c)| (k.clone(), *c))
             .collect();
         let batch = codec.decode(keys.iter().map(|(key, _)| &**key));
-        let mut entries = by.entries(&batch, &keys);
-        entries.sort_unstable();
-        let entries = Map::new().insert_many(entries.into_iter().map(|entry| (entry, ())));
+        let mut index = Index {
+            entries: Map::new(),
+            by,
+        };
+        let values = index.by.values(&batch).into_iter();
+        let rows = keys.into_iter().map(|(row, _)| (row, true));
+        index.change(
+            values
+                .zip(rows)
+                .map(|(value, (row, is_there))| (value, row, is_there)),
+        );
         let mut indexes = self.indexes.clone();
-        indexes.push(Index { by, entries });
+        indexes.push(index);
         Some(Kept {
             rows: self.rows.clone(),
             total: self.total,
@@ -260,14 +308,13 @@ impl Kept {
         values: &[ArrayRef],
     ) -> Option<RecordBatch> {
         let index = self.indexes.iter().find(|i| i.by.columns == columns)?;
-        let prefix = index.by.codec.encode(values, 1).ok()?;
-        let prefix = prefix.get(0);
-        let from: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(prefix), Bound::Unbounded);
-        let entries = index.entries.range::<[u8], _>(from);
-        let rows: Vec<&[u8]> = entries
-            .map_while(|(entry, ())| entry.strip_prefix(prefix))
-            .flat_map(|row| repeat(row, self.rows.get(row).copied().unwrap_or(0)))
-            .collect();
+        let value = index.by.codec.encode(values, 1).ok()?;
+        let times = |row| repeat(row, self.rows.get::<[u8]>(row).copied().unwrap_or(0));
+        let rows: Vec<&[u8]> = match index.entries.get(value.get(0)) {
+            None => Vec::new(),
+            Some(Same::One(row)) => times(row).collect(),
+            Some(Same::Many(rows)) => rows.into_iter().flat_map(|(row, ())| times(row)).collect(),
+        };
         Some(codec.decode(rows.into_iter()))
     }
 }
