@@ -6,6 +6,7 @@
 //! differ only in the `Feed` from which a free worker takes what it does next.
 
 mod clock;
+mod config;
 mod error;
 mod feed;
 mod intake;
@@ -22,7 +23,6 @@ mod status;
 mod worker;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
@@ -30,6 +30,7 @@ use arrow::array::RecordBatch;
 use timely::{CommunicationConfig, WorkerConfig};
 
 pub use clock::Ticks;
+pub use config::{Config, Progress};
 pub(crate) use error::chain;
 pub use error::{EngineError, InputError};
 pub use ledger::{Entry, Ledger};
@@ -37,7 +38,6 @@ pub use live::{Live, LiveConfig, Wiring};
 pub use operators::NodeReport;
 pub use report::{InputCounts, InputKind, InputReport, InputState, Report, RunState};
 
-use crate::calendar;
 use crate::catalog::{self, Catalog, Delivery, Keep, Shape, Shards, Snapshot};
 use crate::delta::{Diff, Time};
 use crate::plan::{Plan, Relation};
@@ -49,56 +49,6 @@ use intake::Intake;
 use now::Now;
 use operators::Operators;
 use status::Status;
-
-/// How a plan is run.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// How many worker threads share the work; at least one.
-    pub workers: usize,
-    /// Events later than this are left out, and `now()` is this time; nanoseconds since the Unix
-    /// epoch.
-    pub as_of: Option<i64>,
-    /// The event time of records that have none; nanoseconds since the Unix epoch.
-    pub read_time: i64,
-    /// How many blocks make an epoch of a replay; at least one.
-    pub epoch_blocks: u64,
-    /// How many rejects of an input `tillrace.rejects` has at most, the newest; all without it. They
-    /// are counted in `tillrace.inputs` in any case.
-    pub rejects: Option<usize>,
-    /// How many bytes of records a run that goes on keeps, to tell why a number changed; without it
-    /// none.
-    pub records: Option<usize>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            workers: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
-            as_of: None,
-            read_time: calendar::now_ns(),
-            epoch_blocks: DEFAULT_EPOCH_BLOCKS,
-            rejects: None,
-            records: None,
-        }
-    }
-}
-
-/// Big enough that a group's changes are mostly added up before they are sent, small enough that
-/// an epoch's rows are a small part of the memory.
-const DEFAULT_EPOCH_BLOCKS: u64 = 256;
-
-/// How far a replay is, and whether it shall stop.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Bytes read, as the files lie on disk.
-    pub bytes: AtomicU64,
-    /// Records that became rows.
-    pub rows: AtomicU64,
-    /// Records that were rejected.
-    pub rejects: AtomicU64,
-    /// Set by the caller: read no further, finish what has been read.
-    pub stop: AtomicBool,
-}
 
 /// Runs a plan over inputs that end, and returns what its views answer then.
 ///
