@@ -164,15 +164,17 @@ fn point_reads(options: &Options, time: Duration) -> Result<()> {
         let mut load = Load::connect(&server, false)?;
         all_users(&server, &mut load)?;
         let http = server.http;
-        let reader = thread::spawn(move || reads::read(http, "visits_by_user", asked, time));
-        let sent = load.send(events, time)?;
-        let found = reader.join().ok().context("the reader panicked")??;
-        println!(
-            "  {:>6.0} events/s: {:>6.0} reads/s  {}",
-            sent.rate,
-            found.rate,
-            Percentiles::of(&found.latencies)
-        );
+        for path in ["/views/visits_by_user?user_id=", "/decisions/"] {
+            let reader = thread::spawn(move || reads::read(http, path, asked, time));
+            let sent = load.send(events, time)?;
+            let found = reader.join().ok().context("the reader panicked")??;
+            println!(
+                "  {:>6.0} events/s: {:>6.0} reads/s of {path:<30} {}",
+                sent.rate,
+                found.rate,
+                Percentiles::of(&found.latencies)
+            );
+        }
     }
     Ok(())
 }

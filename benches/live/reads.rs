@@ -35,11 +35,12 @@ pub struct Reads {
     pub latencies: Vec<Duration>,
 }
 
-/// Reads the row of one user after the other for a time, so many a second.
+/// Reads what there is of one user after the other for a time, so many a second; the path ends where
+/// the user follows.
 ///
 /// # Errors
 /// If a connection breaks, or an answer is not what was asked for.
-pub fn read(http: SocketAddr, view: &str, rate: f64, time: Duration) -> Result<Reads> {
+pub fn read(http: SocketAddr, path: &str, rate: f64, time: Duration) -> Result<Reads> {
     let mut poll = Poll::new()?;
     let mut connections = Vec::new();
     for token in 0..CONNECTIONS {
@@ -72,8 +73,7 @@ pub fn read(http: SocketAddr, view: &str, rate: f64, time: Duration) -> Result<R
                 .wrapping_add(waiting.len() as u64)
                 % USERS;
             let connection = &mut connections[at];
-            let request =
-                format!("GET /views/{view}?user_id=u{user} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            let request = format!("GET {path}u{user} HTTP/1.1\r\nhost: localhost\r\n\r\n");
             connection.stream.write_all(request.as_bytes())?;
             (connection.due, connection.user) = (Some(due), user);
             waiting.pop_front();
