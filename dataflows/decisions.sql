@@ -12,6 +12,8 @@
 --   attributed an order of a product by a person within `decision_minutes` after a rule showed it
 --              to them (or was clicked) is bought by that rule.
 --
+-- `GET /decisions/{user}` answers from the view decisions, with the row of `*` for who is not known.
+--
 -- Time is the shop's clock, by the minute: a rule of five minutes holds from the action until the
 -- clock shows more than five minutes after its minute. A late action counts if it is still recent;
 -- a removed user has no decision and leaves no trace in the results.
@@ -149,7 +151,7 @@ WHERE f.nth = 1
 GROUP BY f.person_id, f.rule_id, f.action, f.product_id, f.at;
 COMMENT ON VIEW rule_decisions IS 'Decisions by a rule: all of the best offers that have the rule and the product of the first.';
 
-CREATE MATERIALIZED VIEW decisions WITH (chart = 'table', title = 'Decisions') AS
+CREATE MATERIALIZED VIEW decisions WITH (chart = 'table', title = 'Decisions', decision_key = 'user_id', fallback_key = '*') AS
 SELECT person_id AS user_id, rule_id, products, reason, CAST(NULL AS TEXT) AS fallback, at AS because_of
 FROM rule_decisions
 UNION ALL

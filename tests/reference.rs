@@ -23,6 +23,18 @@ fn foodmart() {
     check("foodmart", &["tests/reference/foodmart.sql"]);
 }
 
+/// Through the adapter, with all of the pack's views over it.
+#[test]
+fn rees46_sample() {
+    check("rees46_sample", &["dataflows", "tests/reference/rees46.sql"]);
+}
+
+#[test]
+fn retentioneering_ecom() {
+    let scripts = ["dataflows", "tests/reference/retentioneering.sql"];
+    check("retentioneering_ecom", &scripts);
+}
+
 /// Rows and how often each occurs, each row's cells in the order of some columns.
 type Rows = BTreeMap<Vec<String>, usize>;
 
