@@ -26,7 +26,10 @@ fn foodmart() {
 /// Through the adapter, with all of the pack's views over it.
 #[test]
 fn rees46_sample() {
-    check("rees46_sample", &["dataflows", "tests/reference/rees46.sql"]);
+    check(
+        "rees46_sample",
+        &["dataflows", "tests/reference/rees46.sql"],
+    );
 }
 
 #[test]
