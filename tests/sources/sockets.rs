@@ -317,6 +317,22 @@ mod unix {
     }
 
     #[test]
+    fn a_mode_says_who_may_connect() {
+        let folder = tempfile::tempdir().expect("a folder is made");
+        let path = folder.path().join("orders.sock");
+        let unix = start(&format!("orders=unix:{}?mode=620", path.display()));
+        let metadata = std::fs::metadata(&path).expect("it is there");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+        assert_eq!(mode & 0o777, 0o620);
+        unix.stop();
+        for mode in ["rw", "888", "1777"] {
+            let told = refusal(&format!("orders=unix:{}?mode={mode}", path.display()));
+            assert!(told.contains("octal digits"), "{told}");
+        }
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn a_file_that_is_no_socket_is_left_alone() {
         let folder = tempfile::tempdir().expect("a folder is made");
         let path = at(folder.path(), "orders.jsonl");

@@ -44,12 +44,16 @@ impl Listener {
         Err(failed)
     }
 
-    /// Listens at a path. A socket that was left behind there is replaced.
-    pub(super) fn unix(path: &str) -> io::Result<Listener> {
+    /// Listens at a path, perhaps with a mode that says who may connect. A socket that was left behind
+    /// there is replaced.
+    pub(super) fn unix(path: &str, mode: Option<u32>) -> io::Result<Listener> {
         #[cfg(unix)]
-        return unix::Listener::bind(path.as_ref()).map(Listener::Unix);
+        return unix::Listener::bind(path.as_ref(), mode).map(Listener::Unix);
         #[cfg(not(unix))]
-        return Err(io::ErrorKind::Unsupported.into());
+        return {
+            let _is_unused = (path, mode);
+            Err(io::ErrorKind::Unsupported.into())
+        };
     }
 
     pub(super) fn register(&mut self, poll: &Poll, token: Token) -> io::Result<()> {
@@ -170,7 +174,7 @@ impl Source for Connection {
 mod unix {
     use std::fs;
     use std::io;
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
     use std::os::unix::net::UnixStream;
     use std::path::{Path, PathBuf};
 
@@ -186,7 +190,7 @@ mod unix {
     }
 
     impl Listener {
-        pub(super) fn bind(path: &Path) -> io::Result<Listener> {
+        pub(super) fn bind(path: &Path, mode: Option<u32>) -> io::Result<Listener> {
             match fs::symlink_metadata(path) {
                 Ok(metadata) if !metadata.file_type().is_socket() => {
                     let kind = io::ErrorKind::AlreadyExists;
@@ -201,6 +205,9 @@ mod unix {
             }
             let inner = mio::net::UnixListener::bind(path)?;
             let metadata = fs::symlink_metadata(path)?;
+            if let Some(mode) = mode {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+            }
             Ok(Listener {
                 inner,
                 path: path.to_owned(),

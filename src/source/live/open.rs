@@ -176,7 +176,7 @@ impl Opening<'_> {
             Scheme::Unix if self.rest.is_empty() => {
                 return Err(bad_location(self.spec, "unix:/run/tillrace/orders.sock"));
             }
-            Scheme::Unix => Listener::unix(self.rest),
+            Scheme::Unix => Listener::unix(self.rest, self.options.mode()?),
             _ => {
                 let place = self.host_and_port("tcp://127.0.0.1:7070")?;
                 self.check_entry(&options.entry, place)?;

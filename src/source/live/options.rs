@@ -78,6 +78,18 @@ impl<'a> Options<'a> {
             .ok_or_else(|| self.bad(name, value, expected))
     }
 
+    /// Who may do what with a file, as `chmod` writes it in octal digits.
+    pub(super) fn mode(&self) -> Result<Option<u32>, SourceError> {
+        let Some(value) = self.text("mode") else {
+            return Ok(None);
+        };
+        let mode = u32::from_str_radix(value, 8).ok();
+        let mode = mode.filter(|mode| *mode <= 0o777);
+        let expected = "octal digits as chmod takes them, such as 660";
+        mode.map(Some)
+            .ok_or_else(|| self.bad("mode", value, expected))
+    }
+
     /// The headers to send along, percent-decoded.
     pub(super) fn headers(&self) -> Result<Vec<(String, String)>, SourceError> {
         let mut headers = Vec::new();

@@ -59,7 +59,7 @@ impl Scheme {
                 "token_file",
                 "open",
             ],
-            Unix => &["max_line", "idle", "connections"],
+            Unix => &["max_line", "idle", "connections", "mode"],
             Udp => &["open"],
             Stdin => &["max_line"],
             WebSocket => &["max_line", "idle", "send"],
