@@ -84,6 +84,7 @@ impl Building {
         let rel = Lowering {
             graph: &mut self.graph,
             sources,
+            works: Vec::new(),
         }
         .lower(query)?;
         let Rel { node, order, .. } = self.graph.narrow(rel)?;

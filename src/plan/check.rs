@@ -69,16 +69,6 @@ impl Visitor for Checker<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        if let Some(with) = &query.with
-            && with.recursive
-        {
-            let message = "WITH RECURSIVE is not kept up to date yet".to_owned();
-            self.refuse(
-                with,
-                message,
-                "join the table with itself once for each level",
-            );
-        }
         if query.order_by.is_none()
             && let SetExpr::Select(select) = query.body.as_ref()
             && let Some(Distinct::On(keys)) = &select.distinct

@@ -227,6 +227,34 @@ pub fn describe(plan: &Plan, op: &Op) -> String {
             format!("stand n{}: {}", input.0, bounds.join(" AND "))
         }
         Op::Negate { input } => format!("negate n{}", input.0),
+        Op::AsOf {
+            left,
+            right,
+            left_keys,
+            right_keys,
+            time,
+            order: by,
+            ..
+        } => format!(
+            "as-of join n{}, n{} on {} = {}, at {}, by {}",
+            left.0,
+            right.0,
+            expressions(left_keys),
+            expressions(right_keys),
+            expression(time),
+            order(by)
+        ),
+        Op::Work { .. } => "found so far".to_owned(),
+        Op::Recursive {
+            start,
+            outer,
+            distinct,
+            ..
+        } => {
+            let outer: Vec<_> = outer.iter().map(|node| format!("n{}", node.0)).collect();
+            let all = if *distinct { "" } else { " all" };
+            format!("recurse{all} from n{} over {}", start.0, outer.join(", "))
+        }
     }
 }
 

@@ -22,7 +22,10 @@ use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 
 use super::nameless::nameless;
-use super::{Aggregate, Input, Node, NodeId, Op, SortKey, Step, clock, temporal, window};
+use super::{
+    Aggregate, Input, Node, NodeId, Op, SortKey, Step, asof, clock, join, recursion, temporal,
+    unnest, window,
+};
 
 /// The column that [`Op::TopK`] appends.
 pub(super) const NUMBER: &str = "row_number";
@@ -35,6 +38,7 @@ pub(super) struct Graph {
     pub nodes: Vec<Node>,
     known: HashMap<Op, NodeId>,
     pub facts: Vec<Facts>,
+    recursions: usize,
     props: ExecutionProps,
 }
 
@@ -80,6 +84,7 @@ impl Graph {
             nodes: Vec::new(),
             known: HashMap::new(),
             facts,
+            recursions: 0,
             props,
         }
     }
@@ -249,6 +254,12 @@ impl Graph {
         })
     }
 
+    /// A number that no recursion has had.
+    pub fn new_recursion(&mut self) -> usize {
+        self.recursions += 1;
+        self.recursions
+    }
+
     /// The rows of several nodes.
     pub fn union(&mut self, inputs: Vec<NodeId>) -> Result<NodeId> {
         let mut flat = Vec::with_capacity(inputs.len());
@@ -275,20 +286,16 @@ impl Graph {
                 });
                 Arc::clone(projected.unwrap_or(self.schema(*input)))
             }
-            Op::Unnest { input, columns, .. } => unnested(self.schema(*input), columns)?,
+            Op::Unnest { input, columns, .. } => unnest::schema(self.schema(*input), columns)?,
             Op::Reduce {
                 input,
                 keys,
                 aggregates,
             } => self.reduced(*input, keys, aggregates)?,
-            Op::Join { left, right, .. } => {
-                let left = self.schema(*left).fields().iter();
-                Arc::new(Schema::new(
-                    left.chain(self.schema(*right).fields())
-                        .cloned()
-                        .collect::<Vec<_>>(),
-                ))
-            }
+            Op::Join { left, right, .. } => join::joined(self.schema(*left), self.schema(*right)),
+            Op::AsOf {
+                left, right, outer, ..
+            } => asof::joined(self.schema(*left), self.schema(*right), *outer),
             Op::TopK {
                 input,
                 number: true,
@@ -308,6 +315,8 @@ impl Graph {
                 Arc::clone(self.schema(*input))
             }
             Op::Union { inputs } => self.united(inputs)?,
+            Op::Work { schema, .. } => Arc::clone(schema),
+            Op::Recursive { start, body, .. } => recursion::schema(self.schema(*start), body),
         })
     }
 
@@ -366,7 +375,12 @@ impl Graph {
             Op::Join { left, right, .. } => of(left) && of(right),
             Op::Union { inputs } => inputs.iter().all(of),
             Op::Temporal { input, bounds, .. } => of(input) && temporal::only_come(bounds),
-            Op::TopK { .. } | Op::Window { .. } | Op::Negate { .. } => false,
+            Op::Work { .. }
+            | Op::Recursive { .. }
+            | Op::AsOf { .. }
+            | Op::TopK { .. }
+            | Op::Window { .. }
+            | Op::Negate { .. } => false,
         }
     }
 }
@@ -453,25 +467,6 @@ pub(super) fn aggregate_field(aggregate: &Aggregate, input: &SchemaRef) -> Resul
         field.data_type().clone(),
         field.is_nullable(),
     ))
-}
-
-fn unnested(input: &Schema, columns: &[usize]) -> Result<SchemaRef> {
-    let mut fields = input.fields().to_vec();
-    for column in columns {
-        let field = &fields[*column];
-        let element = match field.data_type() {
-            DataType::List(element)
-            | DataType::LargeList(element)
-            | DataType::FixedSizeList(element, _) => element.data_type().clone(),
-            other => {
-                return Err(internal_datafusion_err!(
-                    "UNNEST of a column of type {other}"
-                ));
-            }
-        };
-        fields[*column] = Arc::new(Field::new(field.name(), element, true));
-    }
-    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// The same expression with integer arithmetic that fails on overflow; DataFusion's own wraps.

@@ -18,9 +18,11 @@ use datafusion::logical_expr::expr::Sort as SortKey;
 use datafusion::logical_expr::logical_plan::{FetchType, Join, SkipType, SubqueryAlias};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, lit, when,
+    Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, SortExpr, lit,
+    when,
 };
 
+use super::asof::AsOf;
 use super::lower::unalias;
 
 /// How such a sub-query is spelled out.
@@ -154,8 +156,100 @@ impl<'a> Lateral<'a> {
         }))
     }
 
-    /// Looked up for each different combination of the outer columns.
+    /// As an as-of join if it is one, otherwise looked up for each different combination of the
+    /// outer columns.
     fn kept(&self) -> Result<LogicalPlan> {
+        match self.as_of()? {
+            Some(join) => self.found(LogicalPlanBuilder::from(join.into_plan())),
+            None => self.looked_up(),
+        }
+    }
+
+    /// The join with the last row that is not after a time, or the first that is not before.
+    fn as_of(&self) -> Result<Option<AsOf>> {
+        if self.limit != 1 || self.filter(|at| self.values[at].clone())?.is_some() {
+            return Ok(None);
+        }
+        let is_inner = |expr: &Expr| {
+            let columns = expr.column_refs();
+            !columns.is_empty() && columns.iter().all(|column| !self.outer.contains(column))
+        };
+        let is_outer = |expr: &Expr| {
+            let columns = expr.column_refs();
+            columns.iter().all(|column| self.outer.contains(column))
+        };
+        let left = self.join.left.schema();
+        let right = self.inner.schema();
+        let (mut left_keys, mut right_keys, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        for condition in &self.conditions {
+            let Expr::BinaryExpr(comparison) = condition else {
+                return Ok(None);
+            };
+            let (of_inner, op, of_outer) = if is_inner(&comparison.left) {
+                (&comparison.left, Some(comparison.op), &comparison.right)
+            } else {
+                (&comparison.right, comparison.op.swap(), &comparison.left)
+            };
+            let fits = is_inner(of_inner)
+                && is_outer(of_outer)
+                && of_inner.get_type(right)? == of_outer.get_type(left)?;
+            match op {
+                Some(Operator::Eq) if fits => {
+                    left_keys.push(of_outer.as_ref().clone());
+                    right_keys.push(of_inner.as_ref().clone());
+                }
+                Some(op) if fits => times.push((of_inner.as_ref(), op, of_outer.as_ref())),
+                _ => return Ok(None),
+            }
+        }
+        let [(of_inner, op, of_outer)] = times.as_slice() else {
+            return Ok(None);
+        };
+        let ascending = match op {
+            Operator::Lt | Operator::LtEq => false,
+            Operator::Gt | Operator::GtEq => true,
+            _ => return Ok(None),
+        };
+        let is_by_time = |key: &SortExpr| key.asc == ascending && key.expr == **of_inner;
+        let kind = of_outer.get_type(left)?;
+        let has_one_width = kind.is_temporal() || kind.is_integer();
+        if !self.order.first().is_some_and(is_by_time) || !has_one_width {
+            return Ok(None);
+        }
+        let inner = self.with_mark()?;
+        let outer = self.join.join_type == JoinType::Left;
+        Ok(Some(AsOf {
+            schema: AsOf::schema_of(left, inner.schema(), outer)?,
+            left: self.join.left.as_ref().clone(),
+            right: inner,
+            left_keys,
+            right_keys,
+            time: (*of_outer).clone(),
+            order: self.order.clone(),
+            strict: matches!(op, Operator::Lt | Operator::Gt),
+            outer,
+        }))
+    }
+
+    /// The other relation with a column that is true of each row.
+    fn with_mark(&self) -> Result<LogicalPlan> {
+        let columns = self.inner.schema().columns().into_iter().map(Expr::Column);
+        let columns: Vec<_> = columns.chain([lit(true).alias(FOUND)]).collect();
+        LogicalPlanBuilder::from(self.inner.clone())
+            .project(columns)?
+            .build()
+    }
+
+    /// The values of marked rows; nulls where there are none.
+    fn found(&self, pairs: LogicalPlanBuilder) -> Result<LogicalPlan> {
+        self.named(pairs, |at| match &self.values[at] {
+            Expr::Column(column) if column.name.starts_with(INNER) => Ok(self.values[at].clone()),
+            value => when(Expr::Column(Column::new_unqualified(FOUND)), value.clone()).end(),
+        })
+    }
+
+    /// Looked up for each different combination of the outer columns.
+    fn looked_up(&self) -> Result<LogicalPlan> {
         let renamed: HashMap<Column, Expr> = self
             .outer
             .iter()
@@ -206,13 +300,14 @@ impl<'a> Lateral<'a> {
 
     /// Found among the partners of each outer row.
     fn batch(&self) -> Result<LogicalPlan> {
-        let inner = LogicalPlanBuilder::from(self.inner.clone());
-        let columns = self.inner.schema().columns().into_iter().map(Expr::Column);
-        let inner = inner.project(columns.chain([lit(true).alias(FOUND)]).collect::<Vec<_>>())?;
         let row = row_number().alias(ROW);
         let pairs = LogicalPlanBuilder::from(self.join.left.as_ref().clone())
             .window(vec![row])?
-            .join_on(inner.build()?, self.join.join_type, self.conditions.clone())?;
+            .join_on(
+                self.with_mark()?,
+                self.join.join_type,
+                self.conditions.clone(),
+            )?;
         let group = vec![Expr::Column(Column::new_unqualified(ROW))];
         let mut first = self.first_of(pairs, group, self.order.clone())?;
         let value = |at: usize| -> Result<Expr> {

@@ -22,7 +22,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::graph::{Graph, Rel, through};
 use super::refuse::Trouble;
 use super::{
-    ConstantRows, NodeId, Op, aggregate, building, eager, join, numbering, temporal, unnest, window,
+    ConstantRows, NodeId, Op, aggregate, asof, building, eager, join, numbering, recursion,
+    temporal, unnest, window,
 };
 
 type Result<T> = std::result::Result<T, Trouble>;
@@ -45,6 +46,8 @@ pub(super) enum Source {
 pub(super) struct Lowering<'a> {
     pub graph: &'a mut Graph,
     pub sources: &'a HashMap<ResolvedTableReference, Source>,
+    /// The recursive queries around the part at hand, and the rows that each has found so far.
+    pub works: Vec<(String, Rel)>,
 }
 
 impl Lowering<'_> {
@@ -79,12 +82,8 @@ impl Lowering<'_> {
             LogicalPlan::EmptyRelation(empty) => {
                 self.constant(plan, usize::from(empty.produce_one_row))?
             }
-            LogicalPlan::RecursiveQuery(_) => {
-                return Err(Trouble::refused(
-                    "WITH RECURSIVE is not kept up to date yet",
-                    "join the table with itself once for each level",
-                ));
-            }
+            LogicalPlan::Extension(extension) => asof::lower(self, extension)?,
+            LogicalPlan::RecursiveQuery(query) => recursion::lower(self, query)?,
             other => {
                 let name = other.display().to_string();
                 return Err(Trouble::refused(
@@ -124,6 +123,11 @@ impl Lowering<'_> {
     }
 
     fn scan(&mut self, scan: &TableScan) -> Result<Rel> {
+        let mut works = self.works.iter().rev();
+        if let Some((_, work)) = works.find(|(name, _)| *name == scan.table_name.to_string()) {
+            let work = work.clone();
+            return self.scan_found(scan, work);
+        }
         let name = building::resolve(scan.table_name.clone());
         let Some(source) = self.sources.get(&name) else {
             return Err(Trouble::refused(
@@ -151,6 +155,21 @@ impl Lowering<'_> {
             schema,
             columns,
             order: Vec::new(),
+        };
+        for filter in &scan.filters {
+            rel = self.keep(filter, rel)?;
+        }
+        Ok(rel)
+    }
+
+    /// The rows that a recursion has found so far.
+    fn scan_found(&mut self, scan: &TableScan, work: Rel) -> Result<Rel> {
+        let all = (0..work.columns.len()).collect();
+        let wanted = scan.projection.clone().unwrap_or(all);
+        let mut rel = Rel {
+            columns: wanted.iter().map(|column| work.columns[*column]).collect(),
+            schema: Arc::clone(&scan.projected_schema),
+            ..work
         };
         for filter in &scan.filters {
             rel = self.keep(filter, rel)?;

@@ -16,6 +16,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::script::{Script, View};
 
 mod aggregate;
+mod asof;
 mod building;
 mod check;
 mod clock;
@@ -30,6 +31,7 @@ mod lower;
 mod nameless;
 mod numbering;
 mod program;
+mod recursion;
 mod refuse;
 mod rules;
 mod session;
@@ -208,6 +210,27 @@ pub enum Op {
         /// Which rows of a partition are kept; without it, all.
         limit: Option<RankLimit>,
     },
+    /// Left rows, each with the first right row of equal keys by an order that holds at the left
+    /// row's time.
+    AsOf {
+        /// The left side.
+        left: NodeId,
+        /// The right side.
+        right: NodeId,
+        /// Key expressions over the left side's columns.
+        left_keys: Vec<Arc<dyn PhysicalExpr>>,
+        /// Key expressions over the right side's columns, of the same types.
+        right_keys: Vec<Arc<dyn PhysicalExpr>>,
+        /// The left row's time.
+        time: Arc<dyn PhysicalExpr>,
+        /// The order of right rows. First comes their time: descending if it must not lie after the
+        /// left row's, ascending if not before.
+        order: Vec<SortKey>,
+        /// Whether equal times do not hold.
+        strict: bool,
+        /// Whether left rows without a right row are kept, padded with nulls.
+        outer: bool,
+    },
     /// The rows that stand at the time that the clock shows: each from the instant at which all
     /// bounds begin to hold until one no longer does. Both are kept until they are past.
     Temporal {
@@ -223,6 +246,24 @@ pub enum Op {
         /// What it reads.
         inputs: Vec<NodeId>,
     },
+    /// The rows that a recursion has found so far; only while its recursive part is lowered.
+    Work {
+        /// Which recursion.
+        number: usize,
+        /// The columns.
+        schema: SchemaRef,
+    },
+    /// The rows of a start and all that is found from rows found, round by round.
+    Recursive {
+        /// What is found before the first round.
+        start: NodeId,
+        /// The nodes that the recursive part reads from outside.
+        outer: Vec<NodeId>,
+        /// The recursive part, each node after what it reads; the last is what is found in a round.
+        body: Vec<LoopNode>,
+        /// Whether equal rows are found once (`UNION`) rather than as often as they are (`UNION ALL`).
+        distinct: bool,
+    },
     /// The rows of the input with their multiplicities turned round, to be taken from another
     /// node's rows in a [`Op::Union`].
     Negate {
@@ -232,21 +273,69 @@ pub enum Op {
 }
 
 impl Op {
+    /// Replaces the nodes that it reads.
+    fn renumber(&mut self, to: impl Fn(NodeId) -> NodeId) {
+        let renew = |node: &mut NodeId| *node = to(*node);
+        match self {
+            Op::Input(_) | Op::Constant(_) | Op::Work { .. } => {}
+            Op::Map { input, .. }
+            | Op::Unnest { input, .. }
+            | Op::Reduce { input, .. }
+            | Op::TopK { input, .. }
+            | Op::Window { input, .. }
+            | Op::Negate { input } => renew(input),
+            Op::Join { left, right, .. } | Op::AsOf { left, right, .. } => {
+                renew(left);
+                renew(right);
+            }
+            Op::Temporal { input, clock, .. } => {
+                renew(input);
+                renew(clock);
+            }
+            Op::Union { inputs } => inputs.iter_mut().for_each(renew),
+            Op::Recursive { start, outer, .. } => {
+                renew(start);
+                outer.iter_mut().for_each(renew);
+            }
+        }
+    }
+
     /// The nodes that it reads.
     pub fn inputs(&self) -> Vec<NodeId> {
         match self {
-            Op::Input(_) | Op::Constant(_) => Vec::new(),
+            Op::Input(_) | Op::Constant(_) | Op::Work { .. } => Vec::new(),
             Op::Map { input, .. }
             | Op::Unnest { input, .. }
             | Op::Reduce { input, .. }
             | Op::TopK { input, .. }
             | Op::Window { input, .. }
             | Op::Negate { input } => vec![*input],
-            Op::Join { left, right, .. } => vec![*left, *right],
+            Op::Join { left, right, .. } | Op::AsOf { left, right, .. } => vec![*left, *right],
             Op::Temporal { input, clock, .. } => vec![*input, *clock],
             Op::Union { inputs } => inputs.clone(),
+            Op::Recursive { start, outer, .. } => [&[*start], outer.as_slice()].concat(),
         }
     }
+}
+
+/// A node of a recursive part.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LoopNode {
+    /// What it does.
+    pub op: LoopOp,
+    /// The schema of its rows.
+    pub schema: SchemaRef,
+}
+
+/// What a node of a recursive part does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LoopOp {
+    /// The rows found so far.
+    Found,
+    /// The rows of a node outside, as a position in the recursion's own list of them.
+    Outer(usize),
+    /// What the op does, which reads nodes of the same part by their positions in it.
+    Node(Op),
 }
 
 /// A step of [`Op::Map`].

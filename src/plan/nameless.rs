@@ -124,6 +124,25 @@ pub(super) fn nameless(op: &Op) -> Result<Op> {
                 limit: *limit,
             }
         }
+        Op::AsOf {
+            left,
+            right,
+            left_keys,
+            right_keys,
+            time,
+            order,
+            strict,
+            outer,
+        } => Op::AsOf {
+            left: *left,
+            right: *right,
+            left_keys: all(left_keys)?,
+            right_keys: all(right_keys)?,
+            time: strip(time)?,
+            order: keys(order)?,
+            strict: *strict,
+            outer: *outer,
+        },
         Op::Temporal {
             input,
             clock,
@@ -150,6 +169,8 @@ pub(super) fn nameless(op: &Op) -> Result<Op> {
             }
         }
         Op::Input(_)
+        | Op::Work { .. }
+        | Op::Recursive { .. }
         | Op::Constant(_)
         | Op::Unnest { .. }
         | Op::Union { .. }

@@ -315,6 +315,8 @@ fn keeps_state(query: &LogicalPlan) -> Result<bool, DataFusionError> {
                 | LogicalPlan::Distinct(_)
                 | LogicalPlan::Limit(_)
                 | LogicalPlan::Unnest(_)
+                | LogicalPlan::RecursiveQuery(_)
+                | LogicalPlan::Extension(_)
         );
         Ok(TreeNodeRecursion::Continue)
     })?;

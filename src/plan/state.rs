@@ -134,7 +134,25 @@ pub fn state(plan: &Plan, node: NodeId) -> State {
             };
             State::of(rows, Some(bound.to_owned()))
         }
+        Op::AsOf { left, right, .. } => State {
+            cost: Some(
+                "a change costs the rows of the stretch of time that it is about".to_owned(),
+            ),
+            ..State::of(format!("the rows of n{} and of n{}", left.0, right.0), None)
+        },
+        Op::Recursive { outer, .. } => {
+            let read: Vec<_> = outer
+                .iter()
+                .map(|node| format!(" and the rows of n{}", node.0))
+                .collect();
+            State {
+                grows_with: format!("the rows found{}", read.concat()),
+                bound: None,
+                cost: Some("a change costs what is found through it".to_owned()),
+            }
+        }
         Op::Constant(_)
+        | Op::Work { .. }
         | Op::Map { .. }
         | Op::Unnest { .. }
         | Op::Union { .. }
@@ -281,10 +299,16 @@ fn origin(plan: &Plan, node: NodeId, column: usize) -> Option<usize> {
             origin(plan, *input, column)
         }
         Op::Negate { input } | Op::Temporal { input, .. } => origin(plan, *input, column),
+        Op::AsOf { left, .. } if column < plan.nodes[left.0].schema.fields().len() => {
+            origin(plan, *left, column)
+        }
         Op::Constant(_)
         | Op::Unnest { .. }
         | Op::TopK { .. }
         | Op::Window { .. }
+        | Op::AsOf { .. }
+        | Op::Work { .. }
+        | Op::Recursive { .. }
         | Op::Union { .. } => None,
     }
 }
@@ -313,7 +337,12 @@ fn keyed_rows(plan: &Plan, node: NodeId) -> Option<String> {
             keyed_rows(plan, *input).or_else(|| group_bound(plan, *input, keys))
         }
         Op::Constant(_) => Some("constants".to_owned()),
-        Op::Unnest { .. } | Op::Join { .. } | Op::Union { .. } => None,
+        Op::Unnest { .. }
+        | Op::Join { .. }
+        | Op::AsOf { .. }
+        | Op::Work { .. }
+        | Op::Recursive { .. }
+        | Op::Union { .. } => None,
     }
 }
 

@@ -130,6 +130,13 @@ fn bound(graph: &Graph, comparison: &BinaryExpr, input: &Rel) -> Result<Bound> {
         Operator::Eq => Comparison::During,
         _ => return Err(unsolvable()),
     };
+    if is_length(&of_clock.get_type(&input.schema)?) {
+        return Err(Trouble::refused(
+            "now() less a time is a length of time, which no row can be bounded by",
+            "compare times: write `at < now() - INTERVAL '5 minutes'` for \
+             `now() - at > INTERVAL '5 minutes'`",
+        ));
+    }
     let mut shifts = Vec::new();
     let of_clock = peel(graph, of_clock, input, &mut shifts)?;
     let kind = of_clock.get_type(&DFSchema::empty())?;
@@ -149,6 +156,10 @@ fn bound(graph: &Graph, comparison: &BinaryExpr, input: &Rel) -> Result<Bound> {
     })
 }
 
+fn is_length(kind: &DataType) -> bool {
+    matches!(kind, DataType::Interval(_) | DataType::Duration(_))
+}
+
 /// Moves lengths of time away from the clock, as long as they are of one length everywhere.
 fn peel(graph: &Graph, expr: Expr, input: &Rel, shifts: &mut Vec<Shift>) -> Result<Expr> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = unalias(&expr) else {
@@ -162,14 +173,7 @@ fn peel(graph: &Graph, expr: Expr, input: &Rel, shifts: &mut Vec<Shift>) -> Resu
         _ => return Err(unsolvable()),
     };
     let kind = length.get_type(&input.schema)?;
-    if matches!(kind, DataType::Timestamp(..) | DataType::Date32) {
-        return Err(Trouble::refused(
-            "now() less a time is a length of time, which no row can be bounded by",
-            "compare times: write `at < now() - INTERVAL '5 minutes'` for \
-             `now() - at > INTERVAL '5 minutes'`",
-        ));
-    }
-    if !matches!(kind, DataType::Interval(_) | DataType::Duration(_)) {
+    if !is_length(&kind) {
         return Err(unsolvable());
     }
     if has_months(length) {

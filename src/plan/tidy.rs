@@ -161,7 +161,7 @@ fn sweep(mut plan: Plan) -> Plan {
                 continue;
             }
             let mut node = node.clone();
-            renumber(&mut node.op, &moved);
+            node.op.renumber(|node| moved[node.0]);
             moved[position] = NodeId(kept.len());
             kept.push(node);
         }
@@ -171,26 +171,4 @@ fn sweep(mut plan: Plan) -> Plan {
     }
     plan.nodes = kept;
     plan
-}
-
-fn renumber(op: &mut Op, moved: &[NodeId]) {
-    let renew = |node: &mut NodeId| *node = moved[node.0];
-    match op {
-        Op::Input(_) | Op::Constant(_) => {}
-        Op::Map { input, .. }
-        | Op::Unnest { input, .. }
-        | Op::Reduce { input, .. }
-        | Op::TopK { input, .. }
-        | Op::Window { input, .. }
-        | Op::Negate { input } => renew(input),
-        Op::Join { left, right, .. } => {
-            renew(left);
-            renew(right);
-        }
-        Op::Temporal { input, clock, .. } => {
-            renew(input);
-            renew(clock);
-        }
-        Op::Union { inputs } => inputs.iter_mut().for_each(renew),
-    }
 }

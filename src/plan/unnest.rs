@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, NullHandling};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{Column, DataFusionError, NullHandling, internal_datafusion_err};
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::logical_plan::Unnest;
-
-use arrow::datatypes::DataType;
 
 use super::Op;
 use super::graph::Rel;
@@ -80,4 +79,27 @@ fn expand_structs(lowering: &mut Lowering<'_>, unnest: &Unnest, rel: Rel) -> Res
         .collect();
     let node = lowering.graph.project(rel.node, exprs, Some(names))?;
     Ok(Rel::whole(node, Arc::clone(&unnest.schema)))
+}
+
+/// The columns after some of them have been unnested.
+pub(super) fn schema(
+    input: &Schema,
+    columns: &[usize],
+) -> std::result::Result<SchemaRef, DataFusionError> {
+    let mut fields = input.fields().to_vec();
+    for column in columns {
+        let field = &fields[*column];
+        let element = match field.data_type() {
+            DataType::List(element)
+            | DataType::LargeList(element)
+            | DataType::FixedSizeList(element, _) => element.data_type().clone(),
+            other => {
+                return Err(internal_datafusion_err!(
+                    "UNNEST of a column of type {other}"
+                ));
+            }
+        };
+        fields[*column] = Arc::new(Field::new(field.name(), element, true));
+    }
+    Ok(Arc::new(Schema::new(fields)))
 }

@@ -49,7 +49,7 @@ fn apply(steps: &[Step], views: &[String], delta: Delta, outcomes: &mut Vec<Outc
     }
 }
 
-fn apply_steps(steps: &[Step], delta: &Delta) -> Result<Delta> {
+pub(super) fn apply_steps(steps: &[Step], delta: &Delta) -> Result<Delta> {
     let mut delta = delta.clone();
     for step in steps {
         if delta.is_empty() {
@@ -112,7 +112,7 @@ pub(super) fn refusals(
 }
 
 /// What went wrong, in one line and without the library's prefixes.
-fn reason(error: &DataFusionError) -> String {
+pub(super) fn reason(error: &DataFusionError) -> String {
     let text = match error.find_root() {
         DataFusionError::ArrowError(error, _) => error.to_string(),
         other => other.strip_backtrace(),

@@ -14,6 +14,7 @@
 
 pub mod accumulate;
 mod arrange;
+mod asof;
 mod changes;
 mod claims;
 mod clock;
@@ -33,6 +34,7 @@ mod meter;
 mod newest;
 mod partial;
 mod publish;
+mod recursion;
 mod reduce;
 pub mod reject;
 mod sieve;
@@ -339,6 +341,9 @@ impl<'scope> Builder<'scope, '_> {
                 self.top_k(id, *input, partition, order, window)?
             }
             Op::Window { .. } => window::render(self, id)?,
+            Op::AsOf { .. } => self.as_of(id)?,
+            Op::Work { .. } => unreachable!("what has been found is part of a recursion"),
+            Op::Recursive { .. } => recursion::render(self, id)?,
             Op::Temporal { input, bounds, .. } => {
                 let clock = self.clock.clone().expect("the clock is rendered first");
                 let (bounds, schema) = (bounds.clone(), node.schema.clone());

@@ -140,5 +140,8 @@ fn kind(op: &Op) -> &'static str {
         Op::Union { .. } => "Union",
         Op::Window { .. } => "Window",
         Op::Negate { .. } => "Negate",
+        Op::AsOf { .. } => "AsOf",
+        Op::Work { .. } => "Work",
+        Op::Recursive { .. } => "Recursive",
     }
 }

@@ -1,6 +1,7 @@
 //! The whole of a live run, from a sender's bytes to an answer: the library and the real binary.
 
 mod burst;
+mod clock;
 mod consistent;
 mod dashboard;
 mod documents;

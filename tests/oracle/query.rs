@@ -37,13 +37,13 @@ const DEPTH: usize = 2;
 
 /// A list of results: their SQL, each with a name of its own.
 #[derive(Default)]
-struct Results {
+pub struct Results {
     sql: Vec<String>,
-    fields: Vec<Field>,
+    pub fields: Vec<Field>,
 }
 
 impl Results {
-    fn push(&mut self, sql: &str, family: Family, inexact: bool) {
+    pub fn push(&mut self, sql: &str, family: Family, inexact: bool) {
         let name = format!("x{}", self.fields.len());
         self.sql.push(format!("{sql} AS {name}"));
         self.fields.push(Field {
@@ -53,7 +53,7 @@ impl Results {
         });
     }
 
-    fn list(&self) -> String {
+    pub fn list(&self) -> String {
         self.sql.join(", ")
     }
 }
@@ -61,7 +61,7 @@ impl Results {
 impl<'b> Queries<'_, 'b> {
     /// Any query.
     pub fn query(&mut self) -> Query {
-        match self.choices.pick(18) {
+        match self.choices.pick(19) {
             0 | 1 => self.select(),
             2..=4 => self.group(),
             5 | 6 => self.select_from_join(),
@@ -73,11 +73,12 @@ impl<'b> Queries<'_, 'b> {
             13 => self.limit(),
             14 => self.unnest(),
             15 | 16 => self.windows(),
+            17 => self.lateral(),
             _ => self.compared_with_scalar(),
         }
     }
 
-    fn relation(&mut self, alias: &str) -> Relation {
+    pub fn relation(&mut self, alias: &str) -> Relation {
         let relation = self.choices.of(self.relations);
         let qualified = |field: &Field| Field {
             name: format!("{alias}.{}", field.name),
@@ -147,7 +148,7 @@ impl<'b> Queries<'_, 'b> {
         results
     }
 
-    fn select(&mut self) -> Query {
+    pub fn select(&mut self) -> Query {
         let relation = self.relation("a");
         let results = self.results(&relation.fields);
         let filter = self.filter(&relation.fields);

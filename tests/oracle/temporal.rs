@@ -1,6 +1,10 @@
 //! Conditions on the clock, chosen by hand.
 
+use tillrace::oracle;
+use tillrace::source::InputSpec;
+
 use crate::fixed::{agrees, ends};
+use crate::trial::planned;
 
 const EVENTS: &str = "
     CREATE TABLE e (id BIGINT, k TEXT, at TIMESTAMP, ttl BIGINT, day DATE);
@@ -252,4 +256,105 @@ fn sessions_are_runs_without_a_gap() {
         ),
         STORY,
     );
+}
+
+#[test]
+fn a_replay_ends_at_the_newest_event() {
+    let plan = planned(
+        "CREATE TABLE e (id BIGINT, at TIMESTAMP) WITH (event_time = 'at');
+         CREATE TABLE u (id BIGINT, at TIMESTAMP);
+         CREATE MATERIALIZED VIEW recent AS
+            SELECT id, at FROM e WHERE at > now() - INTERVAL '5 minutes';
+         CREATE MATERIALIZED VIEW per_minute AS
+            SELECT tumble(at, INTERVAL '1 minute') AS minute, count(*) AS n FROM e
+            WHERE at > now() - INTERVAL '1 hour' GROUP BY 1;
+         CREATE MATERIALIZED VIEW open AS SELECT id FROM u WHERE at >= now();
+         CREATE MATERIALIZED VIEW clock AS SELECT now FROM tillrace.clock;",
+    );
+    let plan = plan.unwrap_or_else(|faults| panic!("{faults}"));
+    let folder = tempfile::tempdir().expect("there is room");
+    let (events, others) = (folder.path().join("e"), folder.path().join("u"));
+    let at = |second: usize| {
+        let (hour, minute) = (second / 3_600, second / 60 % 60);
+        format!("2024-03-01T{hour:02}:{minute:02}:{:02}", second % 60)
+    };
+    let line = |id: usize, second: usize| format!("{{\"id\": {id}, \"at\": \"{}\"}}\n", at(second));
+    // The newest event stands in the middle of the file.
+    let order = (0..2_000).map(|id| line(id, id * 7_919 % 20_000));
+    std::fs::write(&events, order.collect::<String>()).expect("there is room");
+    let hours = (0..20).map(|id| line(id, id * 1_111));
+    std::fs::write(&others, hours.collect::<String>()).expect("there is room");
+    let input = |table: &str, path: &std::path::Path| {
+        InputSpec::parse(&format!("{table}={}", path.display())).expect("an input")
+    };
+    let specs = [input("e", &events), input("u", &others)];
+    // 2024-03-01T04:00:00Z
+    for as_of in [None, Some(1_709_265_600_000_000_000)] {
+        let options = oracle::Options {
+            seed: 7,
+            rounds: 4,
+            as_of,
+        };
+        let verdict = oracle::verify(&plan, &specs, &options).expect("it can be verified");
+        assert!(verdict.difference.is_none(), "{:?}", verdict.difference);
+        assert_eq!(verdict.views, 4);
+    }
+}
+
+#[test]
+fn sales_and_prices_in_any_order() {
+    let plan = planned(
+        "CREATE TABLE sales (id BIGINT, k TEXT, at TIMESTAMP);
+         CREATE TABLE prices (k TEXT, at TIMESTAMP, price BIGINT);
+         CREATE MATERIALIZED VIEW sold AS
+            SELECT s.id, p.price FROM sales s LEFT JOIN LATERAL
+               (SELECT price FROM prices WHERE prices.k = s.k AND prices.at <= s.at
+                ORDER BY at DESC, price LIMIT 1) p ON true;
+         CREATE MATERIALIZED VIEW before AS
+            SELECT s.id, p.price FROM sales s JOIN LATERAL
+               (SELECT price FROM prices WHERE prices.k = s.k AND prices.at < s.at
+                ORDER BY at DESC, price LIMIT 1) p ON true;
+         CREATE MATERIALIZED VIEW next AS
+            SELECT s.id, p.at FROM sales s LEFT JOIN LATERAL
+               (SELECT at FROM prices WHERE prices.k = s.k AND prices.at > s.at
+                ORDER BY at LIMIT 1) p ON true;",
+    );
+    let plan = plan.unwrap_or_else(|faults| panic!("{faults}"));
+    let folder = tempfile::tempdir().expect("there is room");
+    let (sales, prices) = (folder.path().join("s"), folder.path().join("p"));
+    let mut random = 1_u64;
+    let mut below = |limit: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (random >> 33) % limit
+    };
+    // Few instants, so that many are equal.
+    let mut at = || format!("2024-03-01T00:{:02}:{:02}", below(4), below(60));
+    let times: Vec<String> = (0..1_600).map(|_| at()).collect();
+    let sale = |id: usize| {
+        let (key, at) = (id * 31 % 12, &times[id]);
+        format!("{{\"id\": {id}, \"k\": \"k{key}\", \"at\": \"{at}\"}}\n")
+    };
+    let price = |id: usize| {
+        let (key, at) = (id * 17 % 13, &times[1_000 + id]);
+        format!(
+            "{{\"k\": \"k{key}\", \"at\": \"{at}\", \"price\": {}}}\n",
+            id % 50
+        )
+    };
+    std::fs::write(&sales, (0..1_000).map(sale).collect::<String>()).expect("there is room");
+    std::fs::write(&prices, (0..600).map(price).collect::<String>()).expect("there is room");
+    let input = |table: &str, path: &std::path::Path| {
+        InputSpec::parse(&format!("{table}={}", path.display())).expect("an input")
+    };
+    let specs = [input("sales", &sales), input("prices", &prices)];
+    let options = oracle::Options {
+        seed: 3,
+        rounds: 6,
+        as_of: None,
+    };
+    let verdict = oracle::verify(&plan, &specs, &options).expect("it can be verified");
+    assert!(verdict.difference.is_none(), "{:?}", verdict.difference);
+    assert_eq!(verdict.views, 3);
 }

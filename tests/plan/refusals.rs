@@ -176,12 +176,28 @@ fn what_has_no_node_yet_is_refused_by_name() {
         "UNNEST of a column in FROM",
         "unnest(column) AS element",
     );
-    let recursive = "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5)
-                     SELECT n FROM t";
-    assert_eq!(
-        refused(recursive)[0].1,
-        "WITH RECURSIVE is not kept up to date yet"
+}
+
+#[test]
+fn a_recursion_finds_more_from_more() {
+    let over_found = |step: &str| {
+        let query = format!("WITH RECURSIVE t AS (SELECT 1 AS n UNION {step}) SELECT n FROM t");
+        refused(&query)[0].1.clone()
+    };
+    let aggregate = over_found("SELECT max(n) + 1 AS n FROM t");
+    assert!(
+        aggregate.starts_with("an aggregate over the rows that"),
+        "{aggregate}"
     );
+    let outer = over_found(
+        "SELECT n + 1 AS n FROM t WHERE NOT EXISTS (SELECT 1 FROM sales WHERE quantity = t.n)",
+    );
+    assert!(
+        outer.starts_with("an outer join, EXCEPT or NOT EXISTS"),
+        "{outer}"
+    );
+    let itself = over_found("SELECT a.n + b.n AS n FROM t a JOIN t b ON a.n = b.n");
+    assert_eq!(itself, "`t` is joined with itself in its recursive part");
 }
 
 #[test]
