@@ -110,6 +110,10 @@ fn statements_are_answered_with_text() {
     assert_eq!(asked.rows(" ; ").len(), 0);
     let kinds = asked.rows("SELECT * FROM kinds ORDER BY product_id");
     assert_eq!(kinds[0], "p1|t|12.5|2024-05-01|{toys,NULL}|-");
+    let sql = "SELECT 1.0::double precision, 0.1::double precision + 0.2::double precision, 1e15::double precision,
+        1e-5::double precision, 'inf'::double precision, 2.5::real, NULL::double precision, 0::double precision";
+    let floats = "1|0.30000000000000004|1e+15|1e-05|Infinity|2.5|-|0";
+    assert_eq!(asked.rows(sql), [floats]);
     let shown = asked.rows("SHOW MATERIALIZED VIEWS");
     assert!(shown.iter().any(|line| line.starts_with("by_category|")));
 }

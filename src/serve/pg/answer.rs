@@ -14,6 +14,7 @@ use datafusion_postgres::pgwire::messages::data::RowDescription;
 use super::command::CopyFormat;
 use super::copy_out::row_line;
 use super::fault::{Fault, Trouble};
+use super::float;
 use crate::session::{Rows, Subscription};
 
 /// The most rows of an answer that is kept until the client fetches it.
@@ -162,6 +163,8 @@ impl Answer {
                 Fault::new("XX000", "an answer has other columns than were described").into(),
             );
         }
+        let batch = float::as_text(batch, &self.fields);
+        let batch = batch.map_err(|error| Fault::new("XX000", error.to_string()))?;
         self.encoder = Some(RowEncoder::new(batch, Arc::clone(&self.fields)));
         Ok(true)
     }

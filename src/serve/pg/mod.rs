@@ -13,6 +13,7 @@ mod connection;
 mod copy_out;
 mod extended;
 mod fault;
+mod float;
 mod startup;
 mod tailor;
 mod wire;
