@@ -13,8 +13,8 @@ use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
@@ -27,12 +27,14 @@ use crate::script::{Script, View};
 
 /// The rules of the batch engine's optimiser without which some queries cannot run at all, or only
 /// as a loop over all pairs of rows.
-const NEEDED_RULES: [&str; 7] = [
+const NEEDED_RULES: [&str; 9] = [
     "rewrite_set_comparison",
     "replace_distinct_aggregate",
     "decorrelate_predicate_subquery",
     "scalar_subquery_to_join",
     "decorrelate_lateral_join",
+    "join_correlated",
+    "join_correlated_beyond",
     "extract_equijoin_predicate",
     "eliminate_limit",
 ];
@@ -69,13 +71,13 @@ pub fn answers_at(
 /// A batch session that rewrites queries no more than it must. The planner rewrites them with the
 /// same optimiser, so a mistake of its would be made on both sides.
 fn context(script: &Script) -> Result<SessionContext, DataFusionError> {
-    let rules = Optimizer::new().rules.into_iter();
+    let base = crate::plan::batch_context()?;
+    base.register_udf(model::function(&script.models));
+    let rules = base.state().optimizers().to_vec().into_iter();
     let rules = rules
         .filter(|rule| NEEDED_RULES.contains(&rule.name()))
         .chain([Arc::new(ByDefinition) as _])
         .collect();
-    let base = crate::plan::batch_context()?;
-    base.register_udf(model::function(&script.models));
     let state = SessionStateBuilder::new_from_existing(base.state())
         .with_optimizer_rules(rules)
         .build();

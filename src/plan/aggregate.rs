@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
+use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment};
 use datafusion::logical_expr::logical_plan::Aggregate as LogicalAggregate;
-use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::graph::Rel;
 use super::lower::{Lowering, refuse_subqueries, unalias};
 use super::refuse::Trouble;
-use super::{Aggregate, Op, text};
+use super::{Aggregate, Op, grouping, text};
 
 /// One row a group. Without keys and without aggregates it is the one row that there always is.
 pub(super) fn lower(
@@ -21,28 +21,16 @@ pub(super) fn lower(
     for expr in plan.group_expr.iter().chain(&plan.aggr_expr) {
         refuse_subqueries(expr)?;
     }
-    if plan
-        .group_expr
-        .iter()
-        .any(|expr| matches!(expr, Expr::GroupingSet(_)))
-    {
-        return Err(Trouble::refused(
-            "grouping sets are not kept up to date yet",
-            "write one SELECT for each grouping and join them with UNION ALL",
-        ));
-    }
-    let graph = &mut *lowering.graph;
-    let keys = graph.bind_all(&plan.group_expr, &input)?;
     let mut aggregates = Vec::with_capacity(plan.aggr_expr.len());
     for expr in &plan.aggr_expr {
         aggregates.push(bind(lowering, expr, &input)?);
     }
+    if let [Expr::GroupingSet(sets)] = plan.group_expr.as_slice() {
+        return grouping::lower(lowering, plan, sets, &input, &aggregates);
+    }
+    let keys = lowering.graph.bind_all(&plan.group_expr, &input)?;
     if keys.is_empty() && aggregates.is_empty() {
-        let one_row = datafusion::logical_expr::EmptyRelation {
-            produce_one_row: true,
-            schema: Arc::clone(&plan.schema),
-        };
-        return lowering.lower(&LogicalPlan::EmptyRelation(one_row));
+        return lowering.one_row(Arc::clone(&plan.schema));
     }
     let node = lowering.graph.add(Op::Reduce {
         input: input.node,

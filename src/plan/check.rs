@@ -9,8 +9,7 @@ use datafusion::common::Span;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Function, GroupByExpr, LimitClause, Query, Select, SetExpr, Spanned,
-    TableFactor, Visit, Visitor, visit_expressions,
+    Expr, Function, Spanned, TableFactor, Visit, Visitor, visit_expressions,
 };
 
 use super::clock;
@@ -68,46 +67,6 @@ impl Checker<'_> {
 impl Visitor for Checker<'_> {
     type Break = ();
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        if query.order_by.is_none()
-            && let SetExpr::Select(select) = query.body.as_ref()
-            && let Some(Distinct::On(keys)) = &select.distinct
-            && let Some(first) = keys.first()
-        {
-            let message = "DISTINCT ON without ORDER BY keeps any row of each group".to_owned();
-            self.refuse(first, message, "add ORDER BY, which says which row is kept");
-        }
-        if query.order_by.is_none() {
-            let help = "add ORDER BY, which says which rows are kept";
-            if let Some(limit) = limit_of(query) {
-                self.refuse(limit, "LIMIT keeps any rows".to_owned(), help);
-            } else if query.fetch.is_some() {
-                self.refuse(query, "FETCH FIRST keeps any rows".to_owned(), help);
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
-        if let GroupByExpr::Expressions(keys, modifiers) = &select.group_by {
-            let help = "write one SELECT for each grouping and join them with UNION ALL";
-            for key in keys {
-                let name = match key {
-                    Expr::GroupingSets(_) => "GROUPING SETS",
-                    Expr::Cube(_) => "CUBE",
-                    Expr::Rollup(_) => "ROLLUP",
-                    _ => continue,
-                };
-                self.refuse(key, format!("{name} is not kept up to date yet"), help);
-            }
-            if !modifiers.is_empty() {
-                let message = "a modifier of GROUP BY is not kept up to date yet".to_owned();
-                self.refuse(&select.group_by, message, help);
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         if let TableFactor::UNNEST { array_exprs, .. } = factor {
             for list in array_exprs.iter().filter(|list| names_column(list)) {
@@ -133,14 +92,4 @@ fn names_column(expr: &Expr) -> bool {
         _ => ControlFlow::Continue(()),
     });
     found.is_break()
-}
-
-/// The expression of a LIMIT or OFFSET.
-fn limit_of(query: &Query) -> Option<&Expr> {
-    match query.limit_clause.as_ref()? {
-        LimitClause::LimitOffset { limit, offset, .. } => limit
-            .as_ref()
-            .or(offset.as_ref().map(|offset| &offset.value)),
-        LimitClause::OffsetCommaLimit { limit, .. } => Some(limit),
-    }
 }

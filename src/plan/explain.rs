@@ -313,7 +313,10 @@ fn top(op: &Op) -> String {
     if !partition.is_empty() {
         push(&mut text, format_args!(" by {}", expressions(partition)));
     }
-    push(&mut text, format_args!(" in order of {}", order(keys)));
+    match keys.as_slice() {
+        [] => text.push_str(" in order of all columns"),
+        keys => push(&mut text, format_args!(" in order of {}", order(keys))),
+    }
     if *number {
         text.push_str(", numbered");
     }

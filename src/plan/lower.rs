@@ -12,9 +12,9 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::concat;
 use arrow::datatypes::{Field, Schema};
 use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{ResolvedTableReference, ScalarValue, Span};
+use datafusion::common::{DFSchemaRef, ResolvedTableReference, ScalarValue, Span};
 use datafusion::logical_expr::logical_plan::{
-    Aggregate as LogicalAggregate, Distinct, DistinctOn, FetchType, Limit, Projection, SkipType,
+    Aggregate as LogicalAggregate, Distinct, EmptyRelation, FetchType, Limit, Projection, SkipType,
     Sort, TableScan, Union, Values,
 };
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -22,7 +22,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::graph::{Graph, Rel, through};
 use super::refuse::Trouble;
 use super::{
-    ConstantRows, NodeId, Op, aggregate, asof, building, eager, join, numbering, recursion,
+    ConstantRows, NodeId, Op, aggregate, asof, building, eager, join, limit, numbering, recursion,
     temporal, unnest, window,
 };
 
@@ -71,7 +71,6 @@ impl Lowering<'_> {
                 let input = self.lower(input)?;
                 self.distinct(input)?
             }
-            LogicalPlan::Distinct(Distinct::On(distinct)) => self.distinct_on(distinct)?,
             LogicalPlan::Join(join) => join::lower(self, join)?,
             LogicalPlan::Union(union) => self.union(union)?,
             LogicalPlan::Sort(sort) => self.sort(sort)?,
@@ -242,43 +241,6 @@ impl Lowering<'_> {
         })
     }
 
-    fn distinct_on(&mut self, plan: &DistinctOn) -> Result<Rel> {
-        let input = self.lower(&plan.input)?;
-        let input = self.graph.narrow(input)?;
-        let partition = self.graph.bind_all(&plan.on_expr, &input)?;
-        let sort = plan.sort_expr.as_deref().unwrap_or_default();
-        if sort.is_empty() {
-            return Err(Trouble::refused(
-                "DISTINCT ON without ORDER BY keeps any row of each group",
-                "add ORDER BY, which says which row is kept",
-            ));
-        }
-        let order = self.graph.bind_order(sort, &input)?;
-        let top = Op::TopK {
-            input: input.node,
-            partition,
-            order: order.clone(),
-            skip: 0,
-            limit: Some(1),
-            number: false,
-        };
-        let node = self.graph.add(top)?;
-        let kept = Rel { node, ..input };
-        let exprs = self.graph.bind_all(&plan.select_expr, &kept)?;
-        let order = through(&order, &exprs);
-        let names = plan
-            .schema
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
-            .collect();
-        let node = self.graph.project(node, exprs, Some(names))?;
-        Ok(Rel {
-            order,
-            ..Rel::whole(node, Arc::clone(&plan.schema))
-        })
-    }
-
     fn union(&mut self, union: &Union) -> Result<Rel> {
         let mut nodes = Vec::with_capacity(union.inputs.len());
         for input in &union.inputs {
@@ -337,11 +299,14 @@ impl Lowering<'_> {
             {
                 self.lower(other)?
             }
-            _ => {
-                return Err(Trouble::refused(
-                    "LIMIT keeps any rows",
-                    "add ORDER BY, which says which rows are kept",
-                ));
+            other => {
+                let sort = Sort {
+                    expr: limit::by_all_columns(other),
+                    input: Arc::new(other.clone()),
+                    fetch: None,
+                };
+                let input = self.lower(other)?;
+                self.top(&sort, input, skip, fetch)?
             }
         };
         Ok(Rel {
@@ -356,6 +321,7 @@ impl Lowering<'_> {
         }
         let input = self.graph.narrow(input)?;
         let order = self.graph.bind_order(&sort.expr, &input)?;
+        let order = self.graph.without_implied(order, input.node);
         let node = self.graph.add(Op::TopK {
             input: input.node,
             partition: Vec::new(),
@@ -409,6 +375,15 @@ impl Lowering<'_> {
             .map_err(datafusion::common::DataFusionError::from)?;
         let node = self.graph.add(Op::Constant(ConstantRows(rows)))?;
         Ok(Rel::whole(node, Arc::clone(&values.schema)))
+    }
+
+    /// The one row that there always is.
+    pub fn one_row(&mut self, schema: DFSchemaRef) -> Result<Rel> {
+        let one_row = EmptyRelation {
+            produce_one_row: true,
+            schema,
+        };
+        self.lower(&LogicalPlan::EmptyRelation(one_row))
     }
 
     /// Rows of nulls, or of nothing.

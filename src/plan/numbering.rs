@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::Operator;
@@ -12,7 +13,7 @@ use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, conjunction_opt, split_conjunction};
 
 use super::graph::{Graph, column_of};
-use super::{NodeId, Op};
+use super::{NodeId, Op, SortKey};
 
 /// Filters numbered rows by a predicate that bounds the numbers, so that only the rows up to the
 /// bound are kept; nothing if the node does not number rows or the predicate does not bound them.
@@ -50,6 +51,29 @@ pub(super) fn filter(
     match conjunction_opt(open) {
         Some(open) => graph.filter(limited, open).map(Some),
         None => Ok(Some(limited)),
+    }
+}
+
+impl Graph {
+    /// An order without what [`Op::TopK`] goes on with by itself: all columns that the order does
+    /// not hold, ascending, nulls first.
+    pub fn without_implied(&self, mut order: Vec<SortKey>, node: NodeId) -> Vec<SortKey> {
+        let is_column = |key: &SortKey, at: usize| {
+            column_of(&key.expr) == Some(at) && key.options == SortOptions::default()
+        };
+        for length in 0..order.len() {
+            let (kept, rest) = order.split_at(length);
+            let mut implied = (0..self.width(node))
+                .filter(|at| kept.iter().all(|key| column_of(&key.expr) != Some(*at)));
+            let is_implied = rest
+                .iter()
+                .all(|key| implied.next().is_some_and(|at| is_column(key, at)));
+            if is_implied {
+                order.truncate(length);
+                break;
+            }
+        }
+        order
     }
 }
 

@@ -155,9 +155,7 @@ fn read_view(
 }
 
 fn optimize(context: &SessionContext, query: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    context
-        .state()
-        .optimize(&session::narrow_distinct_on(query)?)
+    context.state().optimize(&query)
 }
 
 /// Makes a view known by its schema.

@@ -23,6 +23,9 @@ use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 
 use super::clock;
+use super::correlated::{JoinCorrelated, NotInAsNotExists};
+use super::first::NumberDistinctOn;
+use super::reference::Reach;
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
@@ -30,8 +33,8 @@ type Result<T> = std::result::Result<T, DataFusionError>;
 const OMITTED: [&str; 3] = [
     // Moves a limit away from the ORDER BY that says which rows it keeps.
     "push_down_limit",
-    // Splits DISTINCT ON into one `first_value` a column, which may take its values from several
-    // rows where the order leaves rows equal.
+    // [`NumberDistinctOn`] does it: this one splits DISTINCT ON into one `first_value` a column, which
+    // may take its values from several rows where the order leaves rows equal.
     "replace_distinct_aggregate",
     // Turns a distinct aggregate into two levels of groups; the engine keeps distinct ones itself,
     // and sums partial sums only where that is exact.
@@ -47,6 +50,9 @@ const SIMPLIFICATION: &str = "simplify_expressions";
 /// The rule that computes what several expressions have in common once.
 const COMMON: &str = "common_sub_expression_eliminate";
 
+/// The last of DataFusion's rules that make joins of sub-queries.
+const LAST_DECORRELATION: &str = "decorrelate_lateral_join";
+
 /// The analyser's rules.
 pub(super) fn analyzer() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = Analyzer::new().rules;
@@ -60,15 +66,37 @@ pub(super) fn optimizer() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         .rules
         .into_iter()
         .filter(|rule| !OMITTED.contains(&rule.name()));
-    let kept = kept.map(|rule| -> Arc<dyn OptimizerRule + Send + Sync> {
-        match rule.name() {
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+        Arc::new(NumberDistinctOn),
+        Arc::new(NotInAsNotExists),
+        Arc::new(JoinCorrelated(Reach::Beyond)),
+    ];
+    for rule in kept {
+        let is_last = rule.name() == LAST_DECORRELATION;
+        rules.push(match rule.name() {
             DEPENDENT_KEYS => Arc::new(WhereKeysHaveNames(rule)),
             SIMPLIFICATION => Arc::new(CoerceAgain(rule)),
             COMMON => Arc::new(WithoutClock(rule)),
             _ => rule,
+        });
+        if is_last {
+            rules.push(Arc::new(JoinCorrelated(Reach::Any)));
         }
-    });
-    kept.collect()
+    }
+    rules
+}
+
+/// The optimiser's rules of a batch session: DataFusion's, and one that makes joins of the
+/// correlated sub-queries that these leave.
+pub(super) fn batch_optimizer() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let last = rules
+        .iter()
+        .position(|rule| rule.name() == LAST_DECORRELATION);
+    let last = last.map_or(0, |last| last + 1);
+    rules.insert(last, Arc::new(JoinCorrelated(Reach::Any)));
+    rules.insert(0, Arc::new(JoinCorrelated(Reach::Beyond)));
+    rules
 }
 
 /// Writes down the type of each product and remainder of decimals, as a cast to it. A cast that

@@ -4,19 +4,15 @@
 //! session knows only schemas; the batch session is given rows by its caller and answers the same
 //! SQL all at once, which is what a maintained answer must equal.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
-use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DataFusionError, TableReference, plan_datafusion_err, plan_err};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::{SessionContext, SessionState};
-use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn};
-use datafusion::logical_expr::utils::expr_to_columns;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
@@ -25,7 +21,7 @@ use futures::executor::block_on;
 
 use super::clock::{self, Known};
 use super::lateral::{self, Spelling};
-use super::{functions, rules};
+use super::{functions, limit, rules};
 use crate::model;
 use crate::script::{Script, View};
 
@@ -38,8 +34,13 @@ pub(super) const SYSTEM: &str = "tillrace";
 /// # Errors
 /// If the schema `tillrace` of the system's relations cannot be made.
 pub fn batch_context() -> Result<SessionContext, DataFusionError> {
-    let context = SessionContext::new_with_config(config());
+    let state = SessionStateBuilder::new_with_default_features()
+        .with_config(config())
+        .with_optimizer_rules(rules::batch_optimizer())
+        .build();
+    let mut context = SessionContext::new_with_state(state);
     functions::register(&context)?;
+    datafusion_functions_json::register_all(&mut context)?;
     let catalog = context
         .catalog("datafusion")
         .ok_or_else(|| plan_datafusion_err!("a session has no default catalog"))?;
@@ -82,7 +83,7 @@ pub fn query_plan(state: &SessionState, view: &View) -> Result<LogicalPlan, Data
     let query = Box::new(ast::Statement::Query(view.query.clone()));
     let plan = block_on(state.statement_to_plan(Statement::Statement(query)))?;
     let plan = lateral::spell_out(plan, Spelling::Kept)?;
-    rename(plan, &view.column_names)
+    rename(limit::pin_orders(plan)?, &view.column_names)
 }
 
 /// A query as a batch session can answer it: without what only a plan that is kept up to date needs.
@@ -90,49 +91,7 @@ pub fn query_plan(state: &SessionState, view: &View) -> Result<LogicalPlan, Data
 /// # Errors
 /// If a part cannot be written in another way.
 pub fn for_batch(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    lateral::spell_out(plan, Spelling::Batch)
-}
-
-/// Leaves columns out below each DISTINCT ON that it does not look at; the optimiser takes it to
-/// look at all of them.
-pub(super) fn narrow_distinct_on(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    let narrowed = plan.transform_down_with_subqueries(|part| {
-        let LogicalPlan::Distinct(Distinct::On(distinct)) = part else {
-            return Ok(Transformed::no(part));
-        };
-        let order = distinct.sort_expr.iter().flatten().map(|key| &key.expr);
-        let exprs = distinct
-            .on_expr
-            .iter()
-            .chain(&distinct.select_expr)
-            .chain(order);
-        let mut used = HashSet::new();
-        for expr in exprs {
-            expr_to_columns(expr, &mut used)?;
-        }
-        let all = distinct.input.schema().columns();
-        let chosen: Vec<_> = all
-            .iter()
-            .filter(|column| used.contains(column))
-            .cloned()
-            .collect();
-        if chosen.is_empty() || chosen.len() == all.len() {
-            return Ok(Transformed::no(LogicalPlan::Distinct(Distinct::On(
-                distinct,
-            ))));
-        }
-        let input = LogicalPlanBuilder::from(Arc::unwrap_or_clone(distinct.input))
-            .project(chosen.into_iter().map(Expr::Column))?
-            .build()?;
-        let narrow = DistinctOn {
-            input: Arc::new(input),
-            ..distinct
-        };
-        Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::On(
-            narrow,
-        ))))
-    });
-    narrowed.data()
+    limit::pin_orders(lateral::spell_out(plan, Spelling::Batch)?)
 }
 
 /// Gives the first columns of a plan other names.
@@ -172,8 +131,9 @@ pub(super) fn planning_context(script: &Script) -> Result<SessionContext, DataFu
         .with_analyzer_rules(rules::analyzer())
         .with_optimizer_rules(rules::optimizer())
         .build();
-    let context = SessionContext::new_with_state(state);
+    let mut context = SessionContext::new_with_state(state);
     functions::register(&context)?;
+    datafusion_functions_json::register_all(&mut context)?;
     clock::register(&context, Known::Name);
     context.register_udf(model::function(&script.models));
     for table in &script.tables {

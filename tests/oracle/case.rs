@@ -78,6 +78,7 @@ impl Seeds {
             let query = Queries {
                 relations: &relations,
                 choices: &mut choices,
+                may_tie: materialized,
             }
             .query();
             let name = format!("v{index}");

@@ -120,6 +120,20 @@ pub fn agrees(sql: &str, events: &str) {
     });
 }
 
+/// After every epoch each two views have the same rows.
+#[track_caller]
+pub fn same(sql: &str, events: &str, pairs: &[(&str, &str)]) {
+    play(sql, events, |epoch, _, snapshot, _| {
+        for (one, other) in pairs {
+            assert_eq!(
+                shown(snapshot, one),
+                shown(snapshot, other),
+                "{one} and {other} after epoch {epoch}"
+            );
+        }
+    });
+}
+
 /// After the last epoch a view has these rows, and so many records are rejects for this reason.
 #[track_caller]
 pub fn ends(sql: &str, events: &str, view: &str, expected: &[&str], rejects: usize, reason: &str) {

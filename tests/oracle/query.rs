@@ -22,6 +22,9 @@ pub struct Query {
 pub struct Queries<'a, 'b> {
     pub relations: &'a [Relation],
     pub choices: &'a mut Choices<'b>,
+    /// Whether windows may leave rows in an order that depends on which columns are read: of a view
+    /// that is not kept, others may read fewer.
+    pub may_tie: bool,
 }
 
 /// Lengths of time by which conditions on the clock differ.
@@ -61,7 +64,7 @@ impl Results {
 impl<'b> Queries<'_, 'b> {
     /// Any query.
     pub fn query(&mut self) -> Query {
-        match self.choices.pick(19) {
+        match self.choices.pick(22) {
             0 | 1 => self.select(),
             2..=4 => self.group(),
             5 | 6 => self.select_from_join(),
@@ -74,6 +77,8 @@ impl<'b> Queries<'_, 'b> {
             14 => self.unnest(),
             15 | 16 => self.windows(),
             17 => self.lateral(),
+            18 | 19 => self.grouping_sets(),
+            20 => self.distinct_on(),
             _ => self.compared_with_scalar(),
         }
     }
@@ -424,10 +429,11 @@ impl<'b> Queries<'_, 'b> {
             results.sql.push(format!("x{at}"));
         }
         let fields = results.fields.clone();
-        let mut over = window::over(&mut self.over(&fields));
+        let may_tie = self.may_tie;
+        let mut over = window::over(&mut self.over(&fields), may_tie);
         for number in 0..=self.choices.pick(3) {
             if number == 2 {
-                over = window::over(&mut self.over(&fields));
+                over = window::over(&mut self.over(&fields), may_tie);
             }
             let (call, family, inexact) = window::function(&mut self.over(&fields), &over);
             results.push(&call, family, inexact);
@@ -455,8 +461,81 @@ impl<'b> Queries<'_, 'b> {
             2 => " OFFSET 1",
             _ => "",
         };
+        // What an order leaves equal, and all rows where there is none, is ordered by all columns.
+        let order = match self.choices.pick(3) {
+            0 => format!(" ORDER BY {order}"),
+            1 => format!(" ORDER BY {}", order.split(',').next().unwrap_or(&order)),
+            _ => String::new(),
+        };
         let sql = format!(
-            "SELECT {} FROM {}{filter} ORDER BY {order} LIMIT {limit}{offset}",
+            "SELECT {} FROM {}{filter}{order} LIMIT {limit}{offset}",
+            results.list(),
+            relation.name
+        );
+        Query {
+            sql,
+            fields: results.fields,
+        }
+    }
+
+    fn distinct_on(&mut self) -> Query {
+        let relation = self.relation("a");
+        let (mut results, order) = self.ordered(&relation);
+        let filter = self.filter(&relation.fields);
+        let first = order.split([',', ' ']).next().unwrap_or_default();
+        let order = match self.choices.pick(3) {
+            0 => format!(" ORDER BY {order}"),
+            1 => format!(" ORDER BY {}", order.split(',').next().unwrap_or(&order)),
+            _ => String::new(),
+        };
+        if results.fields.len() > 1 && self.choices.one_in(2) {
+            results.sql.pop();
+            results.fields.pop();
+        }
+        let sql = format!(
+            "SELECT DISTINCT ON ({first}) {} FROM {}{filter}{order}",
+            results.list(),
+            relation.name
+        );
+        Query {
+            sql,
+            fields: results.fields,
+        }
+    }
+
+    fn grouping_sets(&mut self) -> Query {
+        let relation = self.relation("a");
+        let (first, second) = (self.choices.of(&KEYS), self.choices.of(&KEYS));
+        let (k0, k1) = (
+            self.over(&relation.fields).of(first, 1),
+            self.over(&relation.fields).of(second, 1),
+        );
+        let n = self.over(&relation.fields).leaf(Family::Integer);
+        let filter = self.filter(&relation.fields);
+        let sets = self.choices.of(&[
+            "ROLLUP (k0, k1)",
+            "CUBE (k0, k1)",
+            "GROUPING SETS ((k0), (k1))",
+            "GROUPING SETS ((k0, k1), (k0), (k0), ())",
+            "k0, ROLLUP (k1)",
+        ]);
+        let mut results = Results::default();
+        results.push("k0", first, false);
+        results.push("k1", second, false);
+        for _ in 0..=self.choices.pick(2) {
+            let (call, family) = self.choices.of(&[
+                ("count(*)", Family::Integer),
+                ("sum(n)", Family::Integer),
+                ("max(n)", Family::Integer),
+                ("count(DISTINCT n)", Family::Integer),
+                ("CAST(grouping(k0) AS BIGINT)", Family::Integer),
+                ("CAST(grouping(k1, k0) AS BIGINT)", Family::Integer),
+                ("array_agg(CAST(n AS VARCHAR) ORDER BY n)", Family::Texts),
+            ]);
+            results.push(call, family, false);
+        }
+        let sql = format!(
+            "SELECT {} FROM (SELECT {k0} AS k0, {k1} AS k1, {n} AS n FROM {}{filter}) g GROUP BY {sets}",
             results.list(),
             relation.name
         );

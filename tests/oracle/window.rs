@@ -14,7 +14,7 @@ pub struct Over {
 }
 
 /// A partition and an order over some columns.
-pub fn over(expressions: &mut Expressions) -> Over {
+pub fn over(expressions: &mut Expressions, may_tie: bool) -> Over {
     let keys: Vec<Field> = expressions
         .fields
         .iter()
@@ -36,6 +36,9 @@ pub fn over(expressions: &mut Expressions) -> Over {
             is_by_integer = order.is_empty() && key.family == Family::Integer;
             order.push(format!("{}{direction}", key.name));
         }
+    }
+    if !may_tie {
+        order.extend(keys.iter().map(|key| key.name.clone()));
     }
     is_by_integer &= order.len() == 1;
     Over {

@@ -141,35 +141,7 @@ fn the_clock_is_refused_where_it_bounds_no_rows() {
 }
 
 #[test]
-fn a_limit_needs_an_order() {
-    check(
-        "SELECT category FROM sales LIMIT 3",
-        "3",
-        "LIMIT keeps any rows",
-        "add ORDER BY",
-    );
-    check(
-        "SELECT category FROM (SELECT category FROM sales ORDER BY price) LIMIT 7",
-        "7",
-        "LIMIT keeps any rows",
-        "add ORDER BY",
-    );
-    check(
-        "SELECT DISTINCT ON (category) category, price FROM sales",
-        "category",
-        "keeps any row of each group",
-        "add ORDER BY",
-    );
-}
-
-#[test]
 fn what_has_no_node_yet_is_refused_by_name() {
-    check(
-        "SELECT category, sum(quantity) AS q FROM sales GROUP BY ROLLUP (category)",
-        "category",
-        "ROLLUP is not kept up to date yet",
-        "UNION ALL",
-    );
     check(
         "SELECT s.sale_id, t.tag FROM sales s CROSS JOIN UNNEST(s.tags) AS t(tag)",
         "s.tags",
@@ -211,17 +183,6 @@ fn a_subquery_for_one_value_must_have_one() {
 }
 
 #[test]
-fn not_in_a_correlated_subquery_is_refused() {
-    check(
-        "SELECT sale_id FROM sales WHERE category NOT IN
-         (SELECT page FROM visits WHERE visits.user_id = sales.sale_id)",
-        "SELECT",
-        "NOT IN with a sub-query that refers to the outer query",
-        "NOT EXISTS",
-    );
-}
-
-#[test]
 fn two_columns_of_one_name_are_refused() {
     check(
         "SELECT s.product_id, p.product_id FROM sales s
@@ -240,7 +201,7 @@ fn all_faults_are_found_and_none_is_told_twice() {
          CREATE MATERIALIZED VIEW c AS SELECT count(*) AS n FROM b;
          CREATE MATERIALIZED VIEW d AS
            WITH x AS (SELECT sale_ad FROM sales) SELECT * FROM x JOIN x AS y USING (sale_ad);
-         CREATE VIEW e AS SELECT category FROM sales LIMIT 3;",
+         CREATE VIEW e AS SELECT uuid() AS u FROM sales;",
     );
     let messages: Vec<_> = found.iter().map(|fault| fault.message.as_str()).collect();
     assert_eq!(
@@ -248,7 +209,7 @@ fn all_faults_are_found_and_none_is_told_twice() {
         [
             "column `categry` not found",
             "column `sale_ad` not found",
-            "LIMIT keeps any rows"
+            "uuid() differs each time that it is asked"
         ]
     );
 }
