@@ -123,12 +123,13 @@ pub fn agrees(sql: &str, events: &str) {
 /// After every epoch each two views have the same rows.
 #[track_caller]
 pub fn same(sql: &str, events: &str, pairs: &[(&str, &str)]) {
-    play(sql, events, |epoch, _, snapshot, _| {
+    play(sql, events, |epoch| {
         for (one, other) in pairs {
             assert_eq!(
-                shown(snapshot, one),
-                shown(snapshot, other),
-                "{one} and {other} after epoch {epoch}"
+                shown(epoch.snapshot, one),
+                shown(epoch.snapshot, other),
+                "{one} and {other} after epoch {}",
+                epoch.number
             );
         }
     });
