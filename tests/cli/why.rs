@@ -1,6 +1,6 @@
 //! Why a number is what it is, and what other thresholds would have done.
 
-use crate::shop::Shop;
+use crate::shop::{Shop, top};
 
 const SQL: &str = "
 CREATE TABLE products (product_id TEXT PRIMARY KEY, category TEXT NOT NULL, at TIMESTAMP) WITH (event_time = 'at');
@@ -113,6 +113,103 @@ fn says_what_is_wrong_with_a_key() {
     why(&shop, "toys", &["--most", "2"])
         .status(1)
         .says(&["more than 2", "ask about a shorter time"]);
+}
+
+/// Every event is listed without which a replay shows another row, and no other: each is left out of
+/// its file in turn, and all is replayed.
+fn check_exactness(shop: &Shop, script: &str, view: &str, key: (&str, &str), files: &[&str]) {
+    let inputs: Vec<String> = files
+        .iter()
+        .flat_map(|table| ["-i".to_owned(), format!("{table}={table}.jsonl")])
+        .collect();
+    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let rows = || -> Vec<String> {
+        let asked = [
+            "replay", script, "--view", view, "--format", "jsonl", "--quiet",
+        ];
+        let out = shop.run(&[&asked[..], &inputs].concat()).status(0).out();
+        let is_meant = |line: &&str| {
+            let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            row[key.0] == key.1
+        };
+        out.lines().filter(is_meant).map(str::to_owned).collect()
+    };
+    let now = rows();
+    let mut moved = Vec::new();
+    for table in files {
+        let name = format!("{table}.jsonl");
+        let text = shop.read(&name);
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            let blank = " ".repeat(line.len() - 1);
+            let rest = [&text[..start], &blank, &text[start + blank.len()..]].concat();
+            shop.write(&name, rest);
+            if rows() != now {
+                moved.push(format!("{name} at {start}"));
+            }
+            start += line.len();
+        }
+        shop.write(&name, text);
+    }
+    let named = format!("{}={}", key.0, key.1);
+    let asked = ["why", view, &named, script, "--format", "jsonl"];
+    let out = shop.run(&[&asked[..], &inputs].concat()).status(0).out();
+    let told = out.lines().map(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        event["record"].as_str().expect("text").to_owned()
+    });
+    let mut told: Vec<String> = told.collect();
+    told.sort();
+    moved.sort();
+    assert!(!told.is_empty());
+    assert_eq!(told, moved, "{view}");
+}
+
+#[test]
+fn exactly_the_events_that_moved_a_row_are_listed() {
+    let shop = shop();
+    let files = ["products", "orders", "refunds"];
+    check_exactness(&shop, "shop.sql", "net_sales", ("category", "toys"), &files);
+}
+
+#[test]
+fn the_events_that_moved_sales_are_listed() {
+    if !top().join("dataflows").exists() {
+        eprintln!("skipped: there are no dataflows here");
+        return;
+    }
+    let shop = Shop::new();
+    shop.write(
+        "products.jsonl",
+        r#"{"product_id":"lamp","category":"home","timestamp":"2026-03-01T00:00:00Z"}
+{"product_id":"book","category":"books","timestamp":"2026-03-01T00:00:00Z"}
+{"product_id":"book","category":"home","timestamp":"2026-03-04T00:00:00Z"}
+"#,
+    );
+    shop.write(
+        "orders.jsonl",
+        r#"{"order_id":"o1","user_id":"u1","status":"created","timestamp":"2026-03-01T10:00:00Z","currency":"EUR","items":[{"product_id":"lamp","quantity":3,"price":20.00},{"product_id":"book","quantity":1,"price":10.00}]}
+{"order_id":"o2","user_id":"u2","status":"created","timestamp":"2026-03-02T10:00:00Z","currency":"EUR","items":[{"product_id":"lamp","quantity":1,"price":20.00}]}
+{"order_id":"o2","user_id":"u2","status":"cancelled","timestamp":"2026-03-05T10:00:00Z"}
+{"order_id":"o3","user_id":"u3","status":"created","timestamp":"2026-03-03T10:00:00Z","currency":"EUR","items":[{"product_id":"rug","quantity":1,"price":99.00}]}
+"#,
+    );
+    shop.write(
+        "refunds.jsonl",
+        r#"{"refund_id":"r1","order_id":"o1","product_id":"lamp","quantity":1,"amount":20.00,"currency":"EUR","timestamp":"2026-03-02T09:00:00Z"}
+{"refund_id":"r2","order_id":"o9","product_id":"lamp","quantity":1,"amount":20.00,"currency":"EUR","timestamp":"2026-03-02T09:00:00Z"}
+"#,
+    );
+    let dataflows = top().join("dataflows");
+    let script = dataflows.to_str().expect("the path is UTF-8");
+    let files = ["products", "orders", "refunds"];
+    check_exactness(
+        &shop,
+        script,
+        "sales_by_category",
+        ("category", "home"),
+        &files,
+    );
 }
 
 const FRAUD: &str = "

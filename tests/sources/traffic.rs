@@ -253,7 +253,7 @@ fn the_tables_that_traffic_feeds_are_listed() {
     let tables: BTreeMap<&str, String> = generated_tables().collect();
     assert_eq!(tables["orders"], "generate:orders");
     assert_eq!(tables["product_history"], "generate:products");
-    assert_eq!(tables.len(), 13);
+    assert_eq!(tables.len(), 16);
     let options = LiveOptions::default();
     for (table, location) in tables {
         assert!(try_open(&format!("{table}={location}"), &options).is_ok());
