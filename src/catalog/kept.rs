@@ -17,7 +17,7 @@ use crate::delta::{Diff, Time};
 use crate::row::RowCodec;
 
 /// An encoded row.
-pub(super) type RowKey = Arc<[u8]>;
+pub(crate) type RowKey = Arc<[u8]>;
 
 /// Rows that changed, sorted, and by how much each.
 pub(super) type RowChanges = Arc<Vec<(RowKey, Diff)>>;
@@ -297,6 +297,13 @@ impl Kept {
         let rows = rows.flat_map(|(row, count)| repeat(row, *count));
         let rows: Vec<&[u8]> = rows.skip(skip).take(take).collect();
         codec.decode(rows.into_iter())
+    }
+
+    /// All different rows, in order, and how often each is there.
+    pub(super) fn counted(&self) -> Vec<(RowKey, Diff)> {
+        let rows = (&self.rows).into_iter();
+        rows.map(|(row, count)| (RowKey::clone(row), *count))
+            .collect()
     }
 
     /// The rows that have some values, by an index; `None` without one. The columns ascend, and

@@ -6,11 +6,13 @@
 //! epoch through a [`Catalog`], which also remembers the snapshots and changes of late, so that a
 //! reader can ask for an epoch by its number and follow a view without reading it again.
 
+mod changing;
 mod codec;
 mod cursor;
 mod kept;
 mod publish;
 mod recent;
+mod shape;
 mod shards;
 
 use std::collections::HashMap;
@@ -18,11 +20,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
-use arrow::error::ArrowError;
 
 use crate::calendar::now_ms;
 use crate::delta::{Diff, Time};
-use crate::plan::{Output, Plan};
+use crate::plan::Output;
 use codec::ViewCodec;
 use kept::Kept;
 use shards::Shard;
@@ -30,45 +31,13 @@ use shards::Shard;
 pub use cursor::Cursor;
 pub use recent::{Catalog, Keep};
 
+pub(crate) use kept::RowKey;
 pub(crate) use publish::{Delivery, EpochChanges, publish};
+pub(crate) use shape::{Shape, Shown};
 pub(crate) use shards::Shards;
 
 /// The view that counts what was read.
 const INPUTS_VIEW: &str = "tillrace.inputs";
-
-/// What is the same at every epoch: which views there are, and how their rows are kept.
-pub(crate) struct Shape {
-    outputs: Vec<Output>,
-    codecs: Vec<ViewCodec>,
-    by_name: HashMap<String, usize>,
-    /// By view: the tables that it reads, by name.
-    tables: Vec<Vec<String>>,
-}
-
-impl Shape {
-    /// The shape of a plan's outputs.
-    ///
-    /// # Errors
-    ///
-    /// If an output has columns of a type that cannot be kept.
-    pub(crate) fn new(plan: &Plan) -> Result<Arc<Self>, ArrowError> {
-        let outputs = plan.outputs.clone();
-        let codecs = outputs.iter().map(ViewCodec::new);
-        let names = outputs.iter().map(|output| output.view.name.clone());
-        let tables = outputs.iter().map(|output| plan.tables_of(output.node));
-        Ok(Arc::new(Shape {
-            codecs: codecs.collect::<Result<_, _>>()?,
-            by_name: names.zip(0..).collect(),
-            tables: tables.collect(),
-            outputs,
-        }))
-    }
-
-    /// Encodes a view's rows as the catalog keeps them.
-    pub(crate) fn encode(&self, view: usize, batch: &RecordBatch) -> crate::row::Rows {
-        self.codecs[view].encode(batch)
-    }
-}
 
 /// What every view answered at one epoch.
 pub struct Snapshot {
@@ -118,12 +87,22 @@ impl Snapshot {
 
     /// The views, the system's included.
     pub fn views(&self) -> impl Iterator<Item = &Output> {
-        self.shape.outputs.iter()
+        self.shape.all().filter(|output| output.table.is_none())
     }
 
-    /// A view at this epoch; `None` if there is no such view.
+    /// The tables whose rows are held, as if each were a view.
+    pub fn held_tables(&self) -> impl Iterator<Item = &Output> {
+        self.shape.all().filter(|output| output.table.is_some())
+    }
+
+    /// When a view was dropped that has not been made anew: the first epoch without it.
+    pub fn dropped_at(&self, name: &str) -> Option<u64> {
+        self.shape.gone(name)
+    }
+
+    /// A view, or a table whose rows are held, at this epoch; `None` if there is none of that name.
     pub fn view(&self, name: &str) -> Option<ViewAt<'_>> {
-        let view = *self.shape.by_name.get(name)?;
+        let view = self.shape.place(name)?;
         Some(ViewAt {
             snapshot: self,
             view,
@@ -183,12 +162,12 @@ impl<'a> ViewAt<'a> {
 
     /// The view's name, comment, options, columns and order.
     pub fn output(&self) -> &'a Output {
-        &self.snapshot.shape.outputs[self.view]
+        &self.snapshot.shape.at(self.view).output
     }
 
     /// The tables that the view reads, through whatever other views, by name.
     pub fn tables(&self) -> &'a [String] {
-        &self.snapshot.shape.tables[self.view]
+        &self.snapshot.shape.at(self.view).tables
     }
 
     /// The newest event time among the tables that it reads, in nanoseconds since the Unix epoch.
@@ -248,6 +227,20 @@ impl<'a> ViewAt<'a> {
         }
     }
 
+    /// All different rows, encoded and in order, with how often each is there; for whoever goes
+    /// through a view a part at a time.
+    pub(crate) fn counted(&self) -> Vec<(RowKey, Diff)> {
+        match self.answer() {
+            Answer::Kept(kept) => kept.counted(),
+            Answer::Frozen { .. } => unreachable!("a catalog's snapshots are kept, not frozen"),
+        }
+    }
+
+    /// Encoded rows of the view as columns.
+    pub(crate) fn decode(&self, rows: &[(RowKey, Diff)]) -> RecordBatch {
+        self.codec().decode(rows.iter().map(|(row, _)| &**row))
+    }
+
     /// How the rows changed in this very epoch, and by how much each.
     pub fn changes(&self) -> (RecordBatch, Vec<Diff>) {
         let changes = match self.answer() {
@@ -264,7 +257,7 @@ impl<'a> ViewAt<'a> {
     }
 
     fn codec(&self) -> &'a ViewCodec {
-        &self.snapshot.shape.codecs[self.view]
+        &self.snapshot.shape.at(self.view).codec
     }
 }
 
@@ -276,12 +269,8 @@ fn decode_changes(codec: &ViewCodec, changes: &[(kept::RowKey, Diff)]) -> (Recor
 /// Shows a snapshot by its epoch and the views it has.
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let views: Vec<&str> = self
-            .shape
-            .outputs
-            .iter()
-            .map(|output| output.view.name.as_str())
-            .collect();
+        let views = self.shape.all().map(|output| output.view.name.as_str());
+        let views: Vec<&str> = views.collect();
         f.debug_struct("Snapshot")
             .field("epoch", &self.epoch)
             .field("views", &views)

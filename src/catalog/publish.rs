@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::codec::consolidate;
-use super::kept::RowKey;
-use super::{Answer, Catalog, Snapshot};
+use super::kept::{Kept, RowKey};
+use super::{Answer, Catalog, Shape, Snapshot};
 use crate::delta::{Diff, Time};
 use crate::row::Rows;
 
@@ -21,6 +21,8 @@ pub(crate) struct Delivery {
     pub(crate) worker: usize,
     /// All of its changes before this time have been delivered; `Time::MAX` at the end.
     pub(crate) before: Time,
+    /// What it delivers with everything else from this delivery on, by place.
+    pub(crate) joined: Vec<usize>,
     /// Its changes since its last delivery.
     pub(crate) changes: Vec<EpochChanges>,
 }
@@ -49,6 +51,9 @@ pub(crate) fn publish(
     let mut last: Time = 0;
     for delivery in deliveries {
         before[delivery.worker] = delivery.before;
+        if !delivery.joined.is_empty() {
+            catalog.changing().join(&delivery.joined);
+        }
         for changes in delivery.changes {
             last = last.max(changes.time);
             waiting.entry(changes.time).or_default().push(changes);
@@ -64,7 +69,7 @@ pub(crate) fn publish(
         }
         let later = waiting.split_off(&complete);
         let due = std::mem::replace(&mut waiting, later);
-        fold(catalog, epoch, due.into_values().flatten());
+        fold(catalog, workers, epoch, due.into_values().flatten());
         published(epoch);
         if complete == Time::MAX {
             return;
@@ -72,34 +77,64 @@ pub(crate) fn publish(
     }
 }
 
+/// Changes by view.
+type ByView = BTreeMap<usize, Vec<(RowKey, Diff)>>;
+
 /// Publishes the snapshot after some changes.
-fn fold(catalog: &Catalog, epoch: Time, due: impl Iterator<Item = EpochChanges>) {
-    let shape = catalog.shape();
+fn fold(catalog: &Catalog, workers: usize, epoch: Time, due: impl Iterator<Item = EpochChanges>) {
     let latest = catalog.latest();
     let mut answers = latest.answers.clone();
-    let mut by_view: BTreeMap<usize, Vec<(RowKey, Diff)>> = BTreeMap::new();
+    let mut by_view = ByView::new();
     for changes in due {
         let diff = |row| changes.diffs.as_ref().map_or(1, |diffs| diffs[row]);
         let rows = changes.rows.iter().enumerate();
         let rows = rows.map(|(at, row)| (RowKey::from(row), diff(at)));
         by_view.entry(changes.view).or_default().extend(rows);
     }
+    let (shape, by_view) = turn(catalog, workers, epoch, by_view, &mut answers);
     let mut changed = Vec::with_capacity(by_view.len());
     for (view, rows) in by_view {
         let rows = consolidate(rows);
         if let (false, Answer::Kept(kept)) = (rows.is_empty(), &*answers[view]) {
-            let after = kept.changed(&shape.codecs[view], epoch, rows);
-            changed.push((view, Arc::clone(&after.changes)));
+            let after = kept.changed(&shape.at(view).codec, epoch, rows);
+            // Nobody can ask for what led to a view's first epoch.
+            if shape.since(view) < epoch {
+                changed.push((view, Arc::clone(&after.changes)));
+            }
             answers[view] = Arc::new(Answer::Kept(after));
         }
     }
     for (view, by) in catalog.take_wanted() {
         if let Answer::Kept(kept) = &*answers[view]
-            && let Some(indexed) = kept.indexed(&shape.codecs[view], by)
+            && let Some(indexed) = kept.indexed(&shape.at(view).codec, by)
         {
             answers[view] = Arc::new(Answer::Kept(indexed));
         }
     }
-    let snapshot = Snapshot::new(epoch, Arc::clone(shape), answers);
+    let snapshot = Snapshot::new(epoch, shape, answers);
     catalog.publish(snapshot, changed);
+}
+
+/// What the epoch shows, and the changes of what it shows; what has come has its first rows among
+/// them, and what is gone has none any more.
+fn turn(
+    catalog: &Catalog,
+    workers: usize,
+    epoch: Time,
+    by_view: ByView,
+    answers: &mut Vec<Arc<Answer>>,
+) -> (Arc<Shape>, ByView) {
+    let mut changing = catalog.changing();
+    let sorted = by_view.into_iter();
+    let sorted = sorted.filter_map(|(view, rows)| Some((view, changing.sort(view, rows)?)));
+    let mut by_view: ByView = sorted.collect();
+    let (shape, turnover) = changing.turn(workers, epoch);
+    let empty = || Arc::new(Answer::Kept(Kept::empty()));
+    answers.resize_with(shape.len(), empty);
+    for view in turnover.gone {
+        answers[view] = empty();
+        by_view.remove(&view);
+    }
+    by_view.extend(turnover.come);
+    (shape, by_view)
 }

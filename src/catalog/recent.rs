@@ -8,9 +8,10 @@ use arc_swap::ArcSwap;
 use arrow::array::RecordBatch;
 use tokio::sync::watch;
 
+use super::changing::Changing;
 use super::codec::consolidate;
 use super::kept::{IndexBy, Kept, RowChanges};
-use super::{Answer, Shape, Snapshot, decode_changes};
+use super::{Answer, Shape, Shown, Snapshot, decode_changes};
 use crate::delta::Time;
 
 /// How much of the past a catalog remembers. Whatever limit is met first counts.
@@ -36,7 +37,7 @@ impl Default for Keep {
 
 /// What all views answer, from epoch to epoch. Readers take snapshots and wait for nobody.
 pub struct Catalog {
-    shape: Arc<Shape>,
+    changing: Mutex<Changing>,
     latest: ArcSwap<Snapshot>,
     past: Mutex<Past>,
     keep: Keep,
@@ -68,10 +69,10 @@ impl Catalog {
     /// A catalog in which every view is empty, at the least epoch.
     pub(crate) fn new(shape: Arc<Shape>, keep: Keep) -> Arc<Self> {
         let none = |_| Arc::new(Answer::Kept(Kept::empty()));
-        let answers = (0..shape.outputs.len()).map(none).collect();
+        let answers = (0..shape.len()).map(none).collect();
         let first = Arc::new(Snapshot::new(0, Arc::clone(&shape), answers));
         Arc::new(Catalog {
-            shape,
+            changing: Mutex::new(Changing::new(shape)),
             latest: ArcSwap::new(first),
             past: Mutex::default(),
             keep,
@@ -113,6 +114,9 @@ impl Catalog {
         after: u64,
         upto: &Snapshot,
     ) -> Option<(RecordBatch, Vec<i64>)> {
+        if after < upto.shape.since(view) {
+            return None;
+        }
         let mut found: Vec<RowChanges> = Vec::new();
         {
             let past = self.past();
@@ -126,7 +130,7 @@ impl Catalog {
                 found.extend(changed.map(|(_, rows)| Arc::clone(rows)));
             }
         }
-        let codec = &self.shape.codecs[view];
+        let codec = &upto.shape.at(view).codec;
         if let [only] = found.as_slice() {
             return Some(decode_changes(codec, only));
         }
@@ -145,7 +149,9 @@ impl Catalog {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |(of, by): &(usize, Arc<IndexBy>)| *of == view && by.columns == columns;
         if wanted.len() < super::kept::MOST_INDEXES && !wanted.iter().any(known) {
-            wanted.extend(IndexBy::new(&self.shape.codecs[view], columns).map(|by| (view, by)));
+            let latest = self.latest();
+            let codec = &latest.shape.at(view).codec;
+            wanted.extend(IndexBy::new(codec, columns).map(|by| (view, by)));
         }
     }
 
@@ -153,8 +159,18 @@ impl Catalog {
         std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn shape(&self) -> &Arc<Shape> {
-        &self.shape
+    /// Gives something a place of its own. It is shown once all workers have joined.
+    pub(crate) fn announce(&self, shown: Arc<Shown>) -> usize {
+        self.changing().announce(shown)
+    }
+
+    /// Shows what is at some places no more, from the next epoch on.
+    pub(crate) fn withdraw(&self, places: &[usize]) {
+        self.changing().withdraw(places);
+    }
+
+    pub(super) fn changing(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a snapshot the latest.

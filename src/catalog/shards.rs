@@ -25,7 +25,7 @@ impl Shards {
     /// Empty shards.
     pub(crate) fn new(shape: Arc<Shape>, workers: usize) -> Self {
         let view = |_| (0..workers).map(|_| Mutex::default()).collect();
-        let views = (0..shape.outputs.len()).map(view).collect();
+        let views = (0..shape.len()).map(view).collect();
         Shards { shape, views }
     }
 
@@ -33,7 +33,7 @@ impl Shards {
     pub(crate) fn apply(&self, view: usize, worker: usize, deltas: &[Delta]) {
         let mut shard = lock(&self.views[view][worker]);
         for delta in deltas {
-            let keys = self.shape.codecs[view].encode_hashed(&delta.batch);
+            let keys = self.shape.at(view).codec.encode_hashed(&delta.batch);
             for (row, key) in keys.iter().enumerate() {
                 shard.add(key, delta.diff(row));
             }

@@ -104,7 +104,7 @@ impl Arguments {
         for (name, text) in SCRIPTS {
             sources.insert(PathBuf::from("dataflows").join(name), text.to_owned());
         }
-        let plan = program::plan(script::parse(sources)?)?;
+        let plan = program::plan_to_run(script::parse(sources)?, true)?;
         let wiring = Wiring::default();
         let mut inputs = Vec::new();
         for (table, location) in generated_tables() {

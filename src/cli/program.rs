@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Error;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, Purpose};
 use crate::script::{self, Script, near};
 
 /// The folder that is read when no script is named.
@@ -83,6 +83,18 @@ pub fn is_own(view: &str) -> bool {
 /// With every fault that planning finds.
 pub fn plan(script: Script) -> Result<Arc<Plan>, Error> {
     Ok(Arc::new(plan::plan(Arc::new(script))?))
+}
+
+/// Plans a script that is to run; with sessions, tables are held as they ask for.
+///
+/// # Errors
+/// With every fault that planning finds.
+pub fn plan_to_run(script: Script, with_sessions: bool) -> Result<Arc<Plan>, Error> {
+    let purpose = match with_sessions {
+        true => Purpose::of_sessions(&script),
+        false => Purpose::default(),
+    };
+    Ok(Arc::new(plan::plan_for(Arc::new(script), &purpose)?))
 }
 
 /// The views to show, in the order in which they were asked for, else that of the script without

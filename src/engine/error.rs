@@ -4,6 +4,7 @@ use arrow::error::ArrowError;
 
 use crate::decode::DecodeError;
 use crate::render::RenderError;
+use crate::script::Faults;
 
 /// Why an engine does not run.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum EngineError {
     /// A worker died.
     #[error("a worker died: {0}")]
     Worker(String),
+    /// The engine stops.
+    #[error("the engine stops")]
+    Stopping,
     /// There is no such table.
     #[error("there is no table \"{0}\"")]
     NoTable(String),
@@ -32,6 +36,46 @@ pub enum EngineError {
     /// Rows taken back from a table that says itself which rows stand.
     #[error("table \"{0}\" has a key or dedup: its rows cannot be taken back one by one")]
     Identified(String),
+}
+
+/// Why nothing is created or dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// A name is taken.
+    #[error("there is a table or view \"{0}\" already")]
+    Exists(String),
+    /// There is no table or view of a name.
+    #[error("there is no table or view \"{0}\"")]
+    Unknown(String),
+    /// What was to be dropped is part of the script.
+    #[error("\"{0}\" is part of the script that the engine was started with")]
+    OfScript(String),
+    /// What was to be dropped is read by others.
+    #[error("\"{name}\" is read by {}", .by.join(", "))]
+    Used {
+        /// What.
+        name: String,
+        /// By which views.
+        by: Vec<String>,
+    },
+    /// A table's rows are not held.
+    #[error("the rows of table \"{0}\" are not held, so that nothing new can read them")]
+    NotHeld(String),
+    /// A view cannot be planned.
+    #[error(transparent)]
+    Faults(#[from] Faults),
+    /// There is not enough memory.
+    #[error("it needs more memory than the limit of {limit} bytes leaves")]
+    Memory {
+        /// The limit of the process, in bytes.
+        limit: u64,
+    },
+    /// The engine stops.
+    #[error("the engine stops")]
+    Stopping,
+    /// The engine cannot run it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// Why an input cannot be read into its table.

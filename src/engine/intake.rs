@@ -11,8 +11,9 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 
 use super::error::InputError;
+use super::tables::Tables;
 use crate::decode::{DecodeError, Decoded, Decoder, Reject};
-use crate::plan::{Plan, Relation, blocks_schema};
+use crate::plan::blocks_schema;
 use crate::render::reject;
 use crate::script::near;
 use crate::source::{Block, OpenInput};
@@ -22,7 +23,7 @@ pub(super) struct Intake {
     decoder: Decoder,
     input: String,
     table: String,
-    /// The table's place among the plan's inputs; `None` if no view reads it.
+    /// The number of the table's input; `None` if nothing reads it.
     pub(super) place: Option<usize>,
     /// The event time's place among the decoded columns.
     event_time: Option<usize>,
@@ -47,26 +48,23 @@ pub(super) struct Taken {
 }
 
 impl Intake {
-    /// An intake for an input of a plan.
+    /// An intake for an input of a table.
     ///
     /// # Errors
     ///
     /// If there is no such table, or the input cannot hold the columns that the plan needs.
-    pub(super) fn new(plan: &Plan, input: &OpenInput, read_time: i64) -> Result<Self, InputError> {
+    pub(super) fn new(
+        tables: &Tables,
+        input: &OpenInput,
+        read_time: i64,
+    ) -> Result<Self, InputError> {
         let name = &input.spec.table;
-        let (position, table) = plan.script.table(name).ok_or_else(|| InputError::NoTable {
+        let at = tables.get(name).ok_or_else(|| InputError::NoTable {
             table: name.clone(),
             location: input.spec.location.clone(),
-            near: near(
-                name,
-                plan.script.tables.iter().map(|table| table.name.as_str()),
-            ),
+            near: near(name, tables.names().iter().map(String::as_str)),
         })?;
-        let place = plan
-            .inputs
-            .iter()
-            .position(|input| input.relation == Relation::Table(position));
-        let columns = place.map_or(&[][..], |place| &plan.inputs[place].columns);
+        let (table, columns) = (&at.table, at.columns.as_slice());
         let event_time = table
             .options
             .event_time
@@ -75,7 +73,7 @@ impl Intake {
             decoder: Decoder::new(table, columns, input, read_time)?,
             input: input.spec.location.clone(),
             table: name.clone(),
-            place,
+            place: at.input,
             event_time,
             read_time,
         })

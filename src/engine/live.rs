@@ -8,6 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use arrow::array::RecordBatch;
+
+use super::change::Changes;
 use super::clock::{Clock, Knobs, Pace, Setting, Ticks};
 use super::error::EngineError;
 use super::intake::Intake;
@@ -16,10 +20,14 @@ use super::live_feed::LiveFeed;
 use super::live_source::LiveSource;
 use super::now::Now;
 use super::operators::NodeReport;
+use super::program::Program;
 use super::report::{InputKind, Report};
+use super::wanted::Wanted;
+use super::write::Write;
 use super::{Config, Feed, Run, Shared, wake_all};
 use crate::calendar::{now_ms, now_ns};
 use crate::catalog::{Catalog, Keep};
+use crate::delta::Diff;
 use crate::plan::{Input, Plan, Relation};
 use crate::source::live::{LiveInput, Outlet, queue};
 use crate::source::{Blocks, Format, OpenInput};
@@ -50,13 +58,16 @@ pub struct Wiring {
 /// A plan at work on inputs that never end.
 pub struct Live {
     plan: Arc<Plan>,
-    feed: Arc<LiveFeed>,
+    pub(super) feed: Arc<LiveFeed>,
     catalog: Arc<Catalog>,
-    shared: Arc<Shared>,
-    config: LiveConfig,
-    knobs: Knobs,
+    pub(super) shared: Arc<Shared>,
+    pub(super) config: LiveConfig,
+    pub(super) knobs: Knobs,
     started_ms: u64,
-    wake: Arc<dyn Fn() + Send + Sync>,
+    /// All tables and views by now.
+    pub(super) program: ArcSwap<Program>,
+    pub(super) changes: Changes,
+    pub(super) wake: Arc<dyn Fn() + Send + Sync>,
     threads: Mutex<Threads>,
     /// What has been opened by [`Live::outlet`], with the queue of each.
     pushed: Mutex<Vec<(String, Format, Outlet)>>,
@@ -121,6 +132,8 @@ impl Live {
             }
         }));
         let live = Live {
+            program: ArcSwap::from_pointee(Program::of(&plan)),
+            changes: Changes::default(),
             plan,
             feed,
             catalog,
@@ -197,14 +210,7 @@ impl Live {
 
     fn add(&self, input: OpenInput, kind: InputKind) -> Outlet {
         let (outlet, inlet) = queue(Arc::clone(&self.wake));
-        let table = &input.spec.table;
-        let found = self.plan.script.table(table).map(|(_, table)| table);
-        let has_identity = found
-            .is_some_and(|table| !table.primary_key.is_empty() || table.options.dedup.is_some());
-        let waits_for = match has_identity {
-            true => self.feed.history_of(table),
-            false => Vec::new(),
-        };
+        let waits_for = self.waits_for(&input.spec.table);
         self.feed.add(LiveSource {
             input: Arc::new(input),
             inlet,
@@ -217,6 +223,69 @@ impl Live {
         outlet
     }
 
+    /// The history inputs of a table, where a later record wins over those before it.
+    fn waits_for(&self, table: &str) -> Vec<usize> {
+        let at = self.shared.tables.get(table);
+        let has_identity = at
+            .is_some_and(|at| !at.table.primary_key.is_empty() || at.table.options.dedup.is_some());
+        match has_identity {
+            true => self.feed.history_of(table),
+            false => Vec::new(),
+        }
+    }
+
+    /// Writes rows into a table, all in one epoch, which `told` is told by a worker. The batch has
+    /// all of the table's columns. Without diffs rows are added as records are: a primary key
+    /// replaces, dedup drops what is there. With diffs they are exact, but for a primary key,
+    /// whose row is taken back by any row with that key and a negative diff; later rows win.
+    ///
+    /// # Errors
+    /// If there is no such table, its columns are others, or the engine stops.
+    pub fn write(
+        &self,
+        table: &str,
+        batch: &RecordBatch,
+        diffs: Option<Vec<Diff>>,
+        told: impl FnOnce(u64) + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let unknown = || EngineError::NoTable(table.to_owned());
+        let at = self.shared.tables.get(table).ok_or_else(unknown)?;
+        let columns = batch.columns().iter().map(|column| column.data_type());
+        let wanted = at.table.columns.iter().map(|column| &column.data_type);
+        let rows = diffs.as_ref().map_or(batch.num_rows(), Vec::len);
+        if !columns.eq(wanted) || rows != batch.num_rows() {
+            return Err(EngineError::WrongColumns(table.to_owned()));
+        }
+        let Some(input) = at.input else {
+            told(self.catalog.latest().epoch());
+            return Ok(());
+        };
+        let is_taken = self.feed.write(Write {
+            input,
+            batch: batch.project(&at.columns)?,
+            diffs: diffs.map(Into::into),
+            waits_for: self.waits_for(table),
+            told: Box::new(told),
+        });
+        (self.wake)();
+        match is_taken {
+            true => Ok(()),
+            false => Err(EngineError::Stopping),
+        }
+    }
+
+    /// Has epochs close soon, as if they held records, for as long as what is returned is held.
+    pub fn want_epochs(&self) -> impl Drop + Send + '_ {
+        Wanted::new(&self.feed)
+    }
+
+    /// Ends what hands over records of a table.
+    pub(super) fn close_outlets(&self, table: &str) {
+        self.feed.close_table(table);
+        let mut pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        pushed.retain(|(of, _, _)| of != table);
+    }
+
     /// Where a program hands over records of a table; `name` is that of the input in
     /// `tillrace.inputs`. Asked again for the same table and format, it is the same queue.
     ///
@@ -224,7 +293,7 @@ impl Live {
     ///
     /// If there is no such table, or the format cannot hold it.
     pub fn outlet(&self, name: &str, table: &str, format: &Format) -> Result<Outlet, EngineError> {
-        if self.plan.script.table(table).is_none() {
+        if self.shared.tables.get(table).is_none() {
             return Err(EngineError::NoTable(table.to_owned()));
         }
         let mut pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -233,7 +302,7 @@ impl Live {
             return Ok(outlet.clone());
         }
         let input = OpenInput::pushed(name, table, format.clone());
-        Intake::new(&self.plan, &input, self.config.engine.read_time)
+        Intake::new(&self.shared.tables, &input, self.config.engine.read_time)
             .map_err(|error| EngineError::Inputs(vec![error]))?;
         let outlet = self.add(input, InputKind::Pushed);
         pushed.push((table.to_owned(), format.clone(), outlet.clone()));
@@ -258,7 +327,7 @@ impl Live {
         &self.config
     }
 
-    /// What is computed.
+    /// What the engine was started with.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
@@ -266,6 +335,11 @@ impl Live {
     /// What the views answer.
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
+    }
+
+    /// How much memory the process may use, in bytes, if that is limited.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.knobs.get().memory_limit
     }
 
     /// What each node of the plan has done so far, in order.
@@ -296,6 +370,7 @@ impl Live {
     ///
     /// If a worker has died.
     pub fn stop(&self) -> Result<(), EngineError> {
+        self.changes.stop();
         self.feed.stop_reading();
         let (run, clock, sources) = {
             let mut threads = self.threads();

@@ -15,23 +15,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::clock::{Mood, Pace};
+use super::clock::Pace;
 use super::feed::{FIRST_EPOCH, Feed, Task, Turn};
 use super::live_source::LiveSource;
+use super::live_state::{EPOCH_BLOCKS, FIRST_LIVE_BLOCK, State};
 use super::reading::Reading;
 use super::report::{InputCounts, InputKind, InputReport, InputState, RunState};
+use super::write::{Write, Writes};
 use crate::calendar::now_ms;
 use crate::delta::Time;
 use crate::source::{Block, Blocks, Next, OpenInput};
 
-/// How many blocks an epoch takes.
-const EPOCH_BLOCKS: usize = 256;
-/// Live blocks have numbers from here on: within an epoch they come after those of files.
-const FIRST_LIVE_BLOCK: u64 = 1 << 62;
 /// How long an epoch takes records once it is due.
 const LONGEST_TAKE: Duration = Duration::from_millis(5);
-/// With so many pieces a queue is not left waiting.
-const MANY_PIECES: usize = 32;
 
 /// Tasks of a live run.
 pub(super) struct LiveFeed {
@@ -56,31 +52,6 @@ struct HistoryInput {
     counts: Arc<InputCounts>,
 }
 
-struct State {
-    epoch: Time,
-    /// The epoch before it, and when it was closed.
-    closed: Time,
-    closed_at: Instant,
-    /// Blocks that the open epoch holds.
-    held: usize,
-    /// When the open epoch took its first block.
-    held_since: Option<Instant>,
-    live_blocks: u64,
-    turns: u64,
-    sources: Vec<LiveSource>,
-    next_source: usize,
-    reading: Reading,
-    /// The clock waits for blocks that are being read, to close the epoch.
-    closing: bool,
-    /// Too much memory is in use.
-    paused: bool,
-    /// No more files are read.
-    stopping: bool,
-    /// Nothing more can come into any queue: once they are empty, the run ends.
-    draining: bool,
-    ended: bool,
-}
-
 impl LiveFeed {
     /// A feed of files, if there are any; live inputs are added.
     pub(super) fn new(history: Option<Arc<Blocks>>) -> Self {
@@ -101,6 +72,8 @@ impl LiveFeed {
             live_blocks: 0,
             turns: 0,
             sources: Vec::new(),
+            writes: Writes::new(),
+            wanted: 0,
             next_source: 0,
             reading,
             closing: false,
@@ -131,6 +104,34 @@ impl LiveFeed {
     /// Adds an input that goes on.
     pub(super) fn add(&self, source: LiveSource) {
         self.state().sources.push(source);
+    }
+
+    /// Takes rows that a program writes; whether it still takes any.
+    pub(super) fn write(&self, write: Write) -> bool {
+        let mut state = self.state();
+        if !state.stopping {
+            state.writes.push_back(write);
+        }
+        !state.stopping
+    }
+
+    /// Counts those who wait for the next epoch, up or down.
+    pub(super) fn want(&self, more: isize) {
+        let mut state = self.state();
+        state.wanted = state.wanted.saturating_add_signed(more);
+        drop(state);
+        if let (true, Some(pace)) = (more > 0, self.pace.get()) {
+            self.wake_clock();
+            pace.wake_workers();
+        }
+    }
+
+    /// Ends the inputs of a table, from wherever.
+    pub(super) fn close_table(&self, table: &str) {
+        let state = self.state();
+        let of_table = state.sources.iter();
+        let of_table = of_table.filter(|source| source.input.spec.table == table);
+        of_table.for_each(|source| source.inlet.close());
     }
 
     /// The positions of the history inputs of a table.
@@ -350,7 +351,7 @@ impl LiveFeed {
 
     /// Nothing to do: unless it is the clock's, the open epoch is closed if it is due.
     fn wait(&self, state: &mut State) -> Turn {
-        if state.held > 0 && state.reading.ended {
+        if state.is_waited_for() && state.reading.ended {
             self.close_epoch(state);
         }
         state.sources.iter_mut().for_each(LiveSource::look);
@@ -368,74 +369,16 @@ impl LiveFeed {
     }
 }
 
-impl State {
-    fn mood(&self) -> Mood {
-        Mood {
-            holds_records: self.has_records(),
-            full: self.held >= EPOCH_BLOCKS,
-            catching_up: !self.reading.ended,
-        }
-    }
-
-    /// Whether all files have been read, and the run is not about to end.
-    fn is_live(&self) -> bool {
-        self.reading.ended && !self.stopping && !self.draining
-    }
-
-    /// Whether the open epoch has records, or some wait for it.
-    fn has_records(&self) -> bool {
-        self.held > 0 || self.has_waiting()
-    }
-
-    fn has_waiting(&self) -> bool {
-        let mut sources = self.sources.iter();
-        sources.any(|source| source.waiting() > 0 && self.is_open(source))
-    }
-
-    /// Whether some queue fills up.
-    fn is_crowded(&self) -> bool {
-        let mut sources = self.sources.iter();
-        sources.any(|source| source.waiting() >= MANY_PIECES)
-    }
-
-    /// Whether a live input's records may be taken.
-    fn is_open(&self, source: &LiveSource) -> bool {
-        self.stopping
-            || source
-                .waits_for
-                .iter()
-                .all(|input| self.reading.is_read(*input))
-    }
-
-    /// The next piece of the live inputs, which take turns.
-    fn take_live(&mut self) -> Option<Task> {
-        for _ in 0..self.sources.len() {
-            let at = self.next_source % self.sources.len();
-            self.next_source = at + 1;
-            if self.sources[at].ended || !self.is_open(&self.sources[at]) {
-                continue;
-            }
-            let source = &mut self.sources[at];
-            match source.next_piece() {
-                Ok(Some(piece)) => {
-                    let number = FIRST_LIVE_BLOCK + self.live_blocks;
-                    self.live_blocks += 1;
-                    return Some(source.task(piece, number));
-                }
-                Ok(None) => {}
-                Err(_closed) => source.ended = true,
-            }
-        }
-        None
-    }
-}
-
 impl Feed for LiveFeed {
     fn next(&self) -> Turn {
         let ticket = {
             let mut state = self.state();
             if state.ended {
                 return Turn::End;
+            }
+            // A write may be what frees memory.
+            if let Some(task) = state.take_write() {
+                return self.in_epoch(&mut state, task);
             }
             let is_paused = state.paused && !state.draining;
             if is_paused || state.held >= EPOCH_BLOCKS {
@@ -451,7 +394,7 @@ impl Feed for LiveFeed {
                 return self.in_epoch(&mut state, task);
             }
             if !reads_files {
-                if state.draining && state.reading.in_flight.is_empty() {
+                if state.draining && state.writes.is_empty() && state.reading.in_flight.is_empty() {
                     state.ended = true;
                     self.wake_clock();
                     return Turn::End;

@@ -5,7 +5,10 @@
 //! [`Live`] goes on for as long as its sources do. All drive the same workers (`worker`); they
 //! differ only in the `Feed` from which a free worker takes what it does next.
 
+mod added;
+mod change;
 mod clock;
+mod command;
 mod config;
 mod error;
 mod feed;
@@ -14,13 +17,18 @@ mod ledger;
 mod live;
 mod live_feed;
 mod live_source;
+mod live_state;
 pub mod memory;
 mod now;
 mod operators;
+mod program;
 mod reading;
 mod report;
 mod status;
+mod tables;
+mod wanted;
 mod worker;
+mod write;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,13 +37,15 @@ use std::thread::{JoinHandle, Thread};
 use arrow::array::RecordBatch;
 use timely::{CommunicationConfig, WorkerConfig};
 
+pub use change::PartReport;
 pub use clock::Ticks;
 pub use config::{Config, Progress};
 pub(crate) use error::chain;
-pub use error::{EngineError, InputError};
+pub use error::{ChangeError, EngineError, InputError};
 pub use ledger::{Entry, Ledger};
 pub use live::{Live, LiveConfig, Wiring};
 pub use operators::NodeReport;
+pub use program::{Named, Program};
 pub use report::{InputCounts, InputKind, InputReport, InputState, Report, RunState};
 
 use crate::catalog::{self, Catalog, Delivery, Keep, Shape, Shards, Snapshot};
@@ -43,12 +53,14 @@ use crate::delta::{Diff, Time};
 use crate::plan::{Plan, Relation};
 use crate::render;
 use crate::source::{Block, Blocks, Format, OpenInput};
+use command::Commands;
 use crossbeam_channel::Sender;
 use feed::{Feed, PushFeed, ReplayFeed, Task};
 use intake::Intake;
 use now::Now;
 use operators::Operators;
 use status::Status;
+use tables::Tables;
 
 /// Runs a plan over inputs that end, and returns what its views answer then.
 ///
@@ -93,7 +105,10 @@ const WAITING_DELIVERIES: usize = 4;
 struct Shared {
     plan: Arc<Plan>,
     feed: Arc<dyn Feed>,
+    /// What the plan's outputs are kept as.
     shape: Arc<Shape>,
+    tables: Tables,
+    commands: Commands,
     publishing: Publishing,
     config: Config,
     progress: Arc<Progress>,
@@ -119,6 +134,8 @@ impl Shared {
         check_renders(&plan)?;
         let now = Now::of_records(&plan, &config);
         Ok(Shared {
+            tables: Tables::of(&plan),
+            commands: Commands::new(config.workers.max(1)),
             plan,
             feed,
             shape,
@@ -176,7 +193,7 @@ impl Shared {
         inputs: impl Iterator<Item = &'a OpenInput>,
     ) -> Result<(), EngineError> {
         let faults: Vec<InputError> = inputs
-            .filter_map(|input| Intake::new(&self.plan, input, self.config.read_time).err())
+            .filter_map(|input| Intake::new(&self.tables, input, self.config.read_time).err())
             .collect();
         if faults.is_empty() {
             Ok(())
@@ -399,7 +416,7 @@ impl Engine {
             Some(number) => number,
             None => {
                 let opened = OpenInput::pushed(input, table, format.clone());
-                Intake::new(&shared.plan, &opened, shared.config.read_time)
+                Intake::new(&shared.tables, &opened, shared.config.read_time)
                     .map_err(|error| EngineError::Inputs(vec![error]))?;
                 pushed.inputs.push(Arc::new(opened));
                 pushed.inputs.len() - 1

@@ -45,6 +45,11 @@ impl Operators {
         }
     }
 
+    /// The meter of a plan that is added on a worker which has one already.
+    pub(super) fn beside(&self, meter: &Meter, worker: usize) -> Meter {
+        meter.beside(Arc::clone(&self.workers[worker]))
+    }
+
     /// A worker's meter, which from then on also reads the worker's log. Called before anything is
     /// rendered.
     pub(super) fn meter(&self, worker: &Worker) -> Meter {
@@ -119,9 +124,9 @@ impl Timer {
         let TimelyEvent::Schedule(event) = event else {
             return;
         };
-        let Some(counts) = self.meter.of_operator(event.id) else {
+        if !self.meter.knows(event.id) {
             return;
-        };
+        }
         match event.start_stop {
             StartStop::Start => self.running = Some((event.id, at)),
             StartStop::Stop => {
@@ -129,7 +134,9 @@ impl Timer {
                 if let Some((_, since)) = started {
                     let ran = u64::try_from(at.saturating_sub(since).as_nanos());
                     let ran = ran.unwrap_or(u64::MAX);
-                    counts.time_ns.fetch_add(ran, Ordering::Relaxed);
+                    self.meter.of_operator(event.id, |counts| {
+                        counts.time_ns.fetch_add(ran, Ordering::Relaxed);
+                    });
                 }
             }
         }
@@ -151,8 +158,8 @@ fn note_held(meter: &Meter, event: &DifferentialEvent) {
         DifferentialEvent::Drop(drop) => (drop.operator, -length(drop.length), -1),
         _ => return,
     };
-    if let Some(counts) = meter.of_operator(operator) {
+    meter.of_operator(operator, |counts| {
         counts.held_records.fetch_add(records, Ordering::Relaxed);
         counts.held_batches.fetch_add(batches, Ordering::Relaxed);
-    }
+    });
 }

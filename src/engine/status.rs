@@ -1,6 +1,7 @@
 //! How far the engine has published, and whether all of its threads are alive.
 
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::error::EngineError;
 use crate::delta::Time;
@@ -67,6 +68,12 @@ impl Status {
             state = woken.unwrap_or_else(PoisonError::into_inner);
         }
         Ok(())
+    }
+
+    /// Waits until something is published, but no longer than a time.
+    pub(super) fn wait_for_next(&self, at_most: Duration) {
+        let state = self.state();
+        let _woken = self.changed.wait_timeout(state, at_most);
     }
 
     /// Notes that the last epoch is published.

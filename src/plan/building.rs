@@ -11,6 +11,7 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 
 use super::graph::{Facts, Graph, Rel, column_of};
 use super::lower::{Lowering, Source};
+use super::purpose::{Purpose, table_reference};
 use super::refuse::Trouble;
 use super::{Input, Output, Relation, clock, session};
 use crate::script::{Script, Table, View};
@@ -26,11 +27,16 @@ pub(super) struct Building {
 
 impl Building {
     /// A graph with all columns of all relations as inputs, or only with those that are needed.
-    pub fn new(script: &Script, props: ExecutionProps, needed: Option<&Needed>) -> Building {
+    pub fn new(
+        script: &Script,
+        purpose: &Purpose,
+        props: ExecutionProps,
+        needed: Option<&Needed>,
+    ) -> Building {
         let mut building_inputs = Vec::new();
         let mut facts = Vec::new();
         let mut sources = HashMap::new();
-        for (reference, relation, schema, table) in relations(script) {
+        for (reference, relation, schema, table) in relations(script, purpose) {
             let name = resolve(reference);
             let mut columns: BTreeSet<usize> = match needed {
                 None => (0..schema.fields().len()).collect(),
@@ -55,8 +61,14 @@ impl Building {
                 .map(|table| table.primary_key.as_slice())
                 .unwrap_or_default();
             let find = |key: &usize| columns.iter().position(|column| column == key);
+            let append_only = match (relation, table) {
+                (Relation::Table(at) | Relation::Kept(at), Some(table)) => {
+                    purpose.is_append_only(at, table)
+                }
+                (relation, _) => relation != Relation::Clock,
+            };
             facts.push(Facts {
-                append_only: relation != Relation::Clock && table.is_none_or(Table::is_append_only),
+                append_only,
                 key: primary_key.iter().filter_map(find).collect(),
             });
             sources.insert(name, Source::Input(building_inputs.len()));
@@ -113,34 +125,41 @@ impl Building {
             node,
             schema,
             order,
+            table: None,
         })
     }
 }
 
 /// Every relation that rows come from: name, what it is, its schema, and the table if it is one.
-fn relations(
-    script: &Script,
-) -> impl Iterator<Item = (TableReference, Relation, SchemaRef, Option<&Table>)> {
-    let system = |name: &str| TableReference::partial(session::SYSTEM, name);
+fn relations<'a>(
+    script: &'a Script,
+    purpose: &'a Purpose,
+) -> impl Iterator<Item = (TableReference, Relation, SchemaRef, Option<&'a Table>)> {
     let tables = script.tables.iter().enumerate().map(|(position, table)| {
-        let name = TableReference::bare(table.name.as_str());
-        (name, Relation::Table(position), table.schema(), Some(table))
+        let name = table_reference(&table.name);
+        let relation = match purpose.kept.contains_key(&position) {
+            true => Relation::Kept(position),
+            false => Relation::Table(position),
+        };
+        (name, relation, table.schema(), Some(table))
     });
-    tables.chain([
+    let system = [
         (
-            system("rejects"),
+            "rejects",
             Relation::Rejects,
-            session::rejects_schema(),
-            None,
+            session::rejects_schema as fn() -> SchemaRef,
         ),
-        (
-            system("blocks"),
-            Relation::Blocks,
-            session::blocks_schema(),
-            None,
-        ),
-        (system(clock::CLOCK), Relation::Clock, clock::schema(), None),
-    ])
+        ("blocks", Relation::Blocks, session::blocks_schema),
+        (clock::CLOCK, Relation::Clock, clock::schema),
+    ];
+    let system = system.into_iter();
+    let system = system
+        .filter(|(_, relation, _)| !purpose.is_part || *relation == Relation::Clock)
+        .map(|(name, relation, schema)| {
+            let name = TableReference::partial(session::SYSTEM, name);
+            (name, relation, schema(), None)
+        });
+    tables.chain(system)
 }
 
 /// The columns without which a table's rows cannot be told apart, timed or deleted.

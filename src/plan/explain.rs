@@ -374,7 +374,7 @@ fn step(step: &Step) -> String {
 /// A relation's name.
 pub fn relation(plan: &Plan, relation: Relation) -> &str {
     match relation {
-        Relation::Table(table) => &plan.script.tables[table].name,
+        Relation::Table(table) | Relation::Kept(table) => &plan.script.tables[table].name,
         Relation::Rejects => "tillrace.rejects",
         Relation::Blocks => "tillrace.blocks",
         Relation::Clock => "tillrace.clock",

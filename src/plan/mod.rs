@@ -36,6 +36,7 @@ mod lower;
 mod nameless;
 mod numbering;
 mod program;
+mod purpose;
 mod recursion;
 mod reference;
 mod refuse;
@@ -50,7 +51,8 @@ mod unnest;
 mod window;
 
 pub use clock::{clock_at, clock_reading, clock_second};
-pub use program::plan;
+pub use program::{plan, plan_for, references};
+pub use purpose::{Kept, Purpose};
 pub use session::{
     batch_context, blocks_schema, define_views, for_batch, query_plan, rejects_schema, set_clock,
 };
@@ -70,7 +72,7 @@ impl Plan {
             let op = &self.nodes[at].op;
             op.inputs().iter().for_each(|read| is_read[read.0] = true);
             if let Op::Input(input) = op
-                && let Relation::Table(table) = self.inputs[*input].relation
+                && let Relation::Table(table) | Relation::Kept(table) = self.inputs[*input].relation
             {
                 tables.push(table);
             }
@@ -115,6 +117,8 @@ pub struct Input {
 pub enum Relation {
     /// A table, as a position in [`Script::tables`].
     Table(usize),
+    /// What another plan keeps, which the script has as the table at this position.
+    Kept(usize),
     /// `tillrace.rejects`.
     Rejects,
     /// The counts that add up to `tillrace.inputs`, a row a block read.
@@ -494,4 +498,6 @@ pub struct Output {
     pub schema: SchemaRef,
     /// The query's outermost `ORDER BY`, as positions of output columns: how the rows are shown.
     pub order: Vec<(usize, SortOptions)>,
+    /// Not a view but all rows of a table that are held, as a position in [`Script::tables`].
+    pub table: Option<usize>,
 }

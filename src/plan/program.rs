@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, ResolvedTableReference};
+use datafusion::common::{DataFusionError, ResolvedTableReference, TableReference};
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement;
@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::building::{Building, Needed, reference, resolve};
 use super::graph::Graph;
+use super::purpose::Purpose;
 use super::refuse::{Trouble, fault};
 use super::{Plan, check, cte, session, subquery, tidy};
 use crate::script::{Fault, Faults, Origin, Script, View, near};
@@ -42,9 +43,34 @@ const SYSTEM_QUERIES: [&str; 2] = [
 /// All faults of all views: what DataFusion cannot plan and what cannot be kept up to date, each
 /// with its place. A view that reads a faulty view is not reported as well.
 pub fn plan(script: Arc<Script>) -> Result<Plan, Faults> {
+    plan_for(script, &Purpose::default())
+}
+
+/// Plans a script for some purpose.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_for(script: Arc<Script>, purpose: &Purpose) -> Result<Plan, Faults> {
     let faults = |faults| Faults::new(faults, Arc::clone(&script.sources));
-    let views = read(&script).map_err(faults)?;
-    arrange(&script, &views).map_err(|error| faults(vec![unplaced(&error)]))
+    let views = read(&script, purpose).map_err(faults)?;
+    arrange(&script, purpose, &views).map_err(|error| faults(vec![unplaced(&error)]))
+}
+
+/// The names of the relations that a view's text reads; those of the engine's own views begin with
+/// `tillrace.`.
+pub fn references(view: &View) -> Vec<String> {
+    let query = Box::new(ast::Statement::Query(view.query.clone()));
+    let Ok(context) = session::batch_context() else {
+        return Vec::new();
+    };
+    let names = context
+        .state()
+        .resolve_table_references(&Statement::Statement(query));
+    let name = |reference: TableReference| match reference.schema() {
+        Some(session::SYSTEM) => format!("{}.{}", session::SYSTEM, reference.table()),
+        _ => reference.table().to_owned(),
+    };
+    names.unwrap_or_default().into_iter().map(name).collect()
 }
 
 /// A fault of the planner itself rather than of a view.
@@ -85,13 +111,14 @@ enum Role {
 }
 
 /// Plans and lowers every view by itself, and collects what is wrong with them.
-fn read(script: &Script) -> Result<Vec<Sound>, Vec<Fault>> {
+fn read(script: &Script, purpose: &Purpose) -> Result<Vec<Sound>, Vec<Fault>> {
     let unplaced = |error: DataFusionError| vec![unplaced(&error)];
-    let context = session::planning_context(script).map_err(unplaced)?;
+    let context = session::planning_context(script, purpose).map_err(unplaced)?;
     let props = context.state().execution_props().clone();
-    let mut trial = Building::new(script, props, None);
+    let mut trial = Building::new(script, purpose, props, None);
     let mut sound = Vec::new();
-    for (name, sql) in SYSTEM_VIEWS.into_iter().zip(SYSTEM_QUERIES) {
+    let system = SYSTEM_VIEWS.into_iter().zip(SYSTEM_QUERIES);
+    for (name, sql) in system.filter(|_| !purpose.is_part) {
         let view = system_view(name, sql).map_err(unplaced)?;
         sound.push(read_view(&context, view, &mut trial)?);
     }
@@ -201,8 +228,12 @@ fn roles(views: &[Sound]) -> Vec<Role> {
 }
 
 /// Lowers all views into one graph, each over the columns that are wanted of what it reads.
-fn arrange(script: &Arc<Script>, views: &[Sound]) -> Result<Plan, DataFusionError> {
-    let context = session::planning_context(script)?;
+fn arrange(
+    script: &Arc<Script>,
+    purpose: &Purpose,
+    views: &[Sound],
+) -> Result<Plan, DataFusionError> {
+    let context = session::planning_context(script, purpose)?;
     let roles = roles(views);
     let mut written = Vec::with_capacity(views.len());
     for (Sound { view, .. }, role) in views.iter().zip(&roles) {
@@ -215,9 +246,10 @@ fn arrange(script: &Arc<Script>, views: &[Sound]) -> Result<Plan, DataFusionErro
         }
         written.push(query);
     }
-    let (queries, needed) = prune(&context, views, &roles, written)?;
+    let (queries, mut needed) = prune(&context, views, &roles, written)?;
     let props = context.state().execution_props().clone();
-    let mut building = Building::new(script, props, Some(&needed));
+    purpose.need(script, &mut needed);
+    let mut building = Building::new(script, purpose, props, Some(&needed));
     let mut outputs = Vec::new();
     for ((Sound { view, .. }, role), query) in views.iter().zip(&roles).zip(&queries) {
         let columns = match role {
@@ -235,7 +267,10 @@ fn arrange(script: &Arc<Script>, views: &[Sound]) -> Result<Plan, DataFusionErro
             outputs.push(output);
         }
     }
-    outputs.rotate_left(SYSTEM_VIEWS.len());
+    if !purpose.is_part {
+        outputs.rotate_left(SYSTEM_VIEWS.len());
+    }
+    outputs.extend(purpose.outputs(script, &mut building)?);
     let Graph { inputs, nodes, .. } = building.graph;
     Ok(tidy::tidy(Plan {
         script: Arc::clone(script),

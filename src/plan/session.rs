@@ -21,6 +21,7 @@ use futures::executor::block_on;
 
 use super::clock::{self, Known};
 use super::lateral::{self, Spelling};
+use super::purpose::{Purpose, table_reference};
 use super::{functions, limit, rules};
 use crate::model;
 use crate::script::{Script, View};
@@ -120,7 +121,10 @@ fn rename(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan, DataFusion
 }
 
 /// The planner's session: every table by its schema alone.
-pub(super) fn planning_context(script: &Script) -> Result<SessionContext, DataFusionError> {
+pub(super) fn planning_context(
+    script: &Script,
+    purpose: &Purpose,
+) -> Result<SessionContext, DataFusionError> {
     let mut config = config();
     config
         .options_mut()
@@ -136,26 +140,26 @@ pub(super) fn planning_context(script: &Script) -> Result<SessionContext, DataFu
     datafusion_functions_json::register_all(&mut context)?;
     clock::register(&context, Known::Name);
     context.register_udf(model::function(&script.models));
-    for table in &script.tables {
-        declare(
-            &context,
-            TableReference::bare(table.name.as_str()),
-            table.schema(),
-        )?;
-    }
     let catalog = context
         .catalog("datafusion")
         .ok_or_else(|| plan_datafusion_err!("a session has no default catalog"))?;
     let system = Arc::new(MemorySchemaProvider::new());
-    let relations = [
-        ("rejects", rejects_schema()),
-        ("blocks", blocks_schema()),
-        (clock::CLOCK, clock::schema()),
-    ];
+    let clock = (clock::CLOCK, clock::schema());
+    let relations = match purpose.is_part {
+        true => vec![clock],
+        false => vec![
+            ("rejects", rejects_schema()),
+            ("blocks", blocks_schema()),
+            clock,
+        ],
+    };
     for (name, schema) in relations {
         system.register_table(name.to_owned(), Arc::new(EmptyTable::new(schema)))?;
     }
     catalog.register_schema(SYSTEM, system)?;
+    for table in &script.tables {
+        declare(&context, table_reference(&table.name), table.schema())?;
+    }
     Ok(context)
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Claims {
     pub(super) deleted: Vec<bool>,
     /// The event time of each record, if ids are forgotten; otherwise empty.
     pub(super) event_times: Vec<i64>,
+    /// The diff of each record, if a program says itself which rows come and go; otherwise empty.
+    pub(super) diffs: Vec<Diff>,
     /// The newest event time of the whole arrival, sent to every worker.
     pub(super) newest: i64,
 }
@@ -156,14 +158,16 @@ impl Seen {
         self.keys.len()
     }
 
-    /// Applies an epoch: the rows that are new, each added once.
+    /// Applies an epoch: the rows that are new, each added once, and those with diffs of their own.
     pub(super) fn apply(&mut self, claims: &[Claims]) -> (Rows, Vec<Diff>) {
-        let mut rows = Rows::default();
+        let (mut rows, mut diffs) = (Rows::default(), Vec::new());
         for record in in_order(claims) {
             let claims = &claims[record.chunk];
             let key = claims.keys.get(record.row);
-            if key == NO_ID {
+            let exact = claims.diffs.get(record.row).copied();
+            if key == NO_ID || exact.is_some() {
                 rows.push(claims.rows.get(record.row));
+                diffs.push(exact.unwrap_or(1));
                 continue;
             }
             let (slot, is_new) = self.keys.intern(key);
@@ -174,6 +178,7 @@ impl Seen {
                 .unwrap_or(i64::MIN);
             if is_new || self.is_forgotten(slot) {
                 rows.push(claims.rows.get(record.row));
+                diffs.push(1);
                 self.remember(slot, seen_at);
             }
         }
@@ -184,7 +189,6 @@ impl Seen {
             .unwrap_or(i64::MIN);
         self.newest = self.newest.max(newest);
         self.forget();
-        let diffs = vec![1; rows.len()];
         (rows, diffs)
     }
 

@@ -30,7 +30,8 @@ use crate::script::Table;
 pub struct Arrival {
     /// The rows, with the columns of the plan's input.
     pub batch: RecordBatch,
-    /// Diffs, for rows that a program adds and takes back; `None` stands for +1 each.
+    /// Diffs, for rows that a program adds and takes back; `None` stands for +1 each. For a table
+    /// with a primary key, a row with a negative diff takes back whatever row has its key.
     pub diffs: Option<Arc<[Diff]>>,
     /// The number of the block that they were read from.
     pub block: u64,
@@ -252,6 +253,7 @@ fn claim(
             rows: Rows::default(),
             deleted: Vec::new(),
             event_times: Vec::new(),
+            diffs: Vec::new(),
             newest,
         })
         .collect();
@@ -269,10 +271,13 @@ fn claim(
         claims.positions.push(arrival.positions[row]);
         claims.keys.push(key);
         claims.rows.push(rows.get(row));
-        if let Some(deleted) = deleted {
-            claims
-                .deleted
-                .push(deleted.is_valid(row) && deleted.value(row));
+        let is_said = deleted.is_some_and(|deleted| deleted.is_valid(row) && deleted.value(row));
+        let is_taken_back = arrival.diffs.as_ref().is_some_and(|diffs| diffs[row] < 0);
+        if deleted.is_some() || arrival.diffs.is_some() {
+            claims.deleted.push(is_said || is_taken_back);
+        }
+        if let Some(diffs) = &arrival.diffs {
+            claims.diffs.push(diffs[row]);
         }
         if let Some(event_times) = &event_times {
             claims.event_times.push(event_times[row]);

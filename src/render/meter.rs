@@ -37,9 +37,11 @@ pub(crate) struct NodeCounts {
 #[derive(Clone)]
 pub(crate) struct Meter {
     counts: Arc<[NodeCounts]>,
-    /// By operator: the node that it is part of.
-    nodes: Rc<RefCell<Vec<Option<NodeId>>>>,
+    /// By operator: where the node is counted that it is part of. All meters of a worker share it.
+    nodes: Rc<RefCell<Vec<Option<CountedNode>>>>,
 }
+
+type CountedNode = (Arc<[NodeCounts]>, NodeId);
 
 impl Meter {
     /// Counts into `counts`, one a node.
@@ -50,10 +52,24 @@ impl Meter {
         }
     }
 
-    /// The counts of the node that an operator is part of; `None` if it is part of none.
-    pub(crate) fn of_operator(&self, operator: usize) -> Option<&NodeCounts> {
-        let node = self.nodes.borrow().get(operator).copied().flatten()?;
-        Some(&self.counts[node.0])
+    /// A meter of another plan's nodes on the same worker.
+    pub(crate) fn beside(&self, counts: Arc<[NodeCounts]>) -> Meter {
+        Meter {
+            counts,
+            nodes: Rc::clone(&self.nodes),
+        }
+    }
+
+    /// Whether an operator is part of a node.
+    pub(crate) fn knows(&self, operator: usize) -> bool {
+        matches!(self.nodes.borrow().get(operator), Some(Some(_)))
+    }
+
+    /// Hands the counts of the node that an operator is part of to `count`, if it is part of one.
+    pub(crate) fn of_operator(&self, operator: usize, count: impl FnOnce(&NodeCounts)) {
+        if let Some(Some((counts, node))) = self.nodes.borrow().get(operator) {
+            count(&counts[node.0]);
+        }
     }
 
     /// Notes that operators are part of a node. What runs in an operator of another node is
@@ -63,7 +79,7 @@ impl Meter {
         if nodes.len() < operators.end {
             nodes.resize(operators.end, None);
         }
-        nodes[operators].fill(Some(node));
+        nodes[operators].fill(Some((Arc::clone(&self.counts), node)));
     }
 
     /// Counts rows that leave a node.
@@ -142,5 +158,12 @@ impl Held {
             held.fetch_add(entries - self.told, Ordering::Relaxed);
             self.told = entries;
         }
+    }
+}
+
+/// A table that is no more holds nothing.
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.tell(0);
     }
 }

@@ -291,7 +291,9 @@ impl<'scope> Builder<'scope, '_> {
                     Relation::Table(table) => {
                         input::Identity::of(&plan.script.tables[table], &source.columns)
                     }
-                    Relation::Rejects | Relation::Blocks | Relation::Clock => None,
+                    Relation::Kept(_) | Relation::Rejects | Relation::Blocks | Relation::Clock => {
+                        None
+                    }
                 };
                 let meters = (self.arrived(id), self.held());
                 let schema = source.schema.clone();

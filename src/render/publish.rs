@@ -42,7 +42,8 @@ impl Answers {
         self.frontier.get()
     }
 
-    /// Takes the changes of all times before one, each with its output.
+    /// Takes the changes of all times before one, each with its output. Rejects that no output shows
+    /// are as those of one output more.
     pub(crate) fn take_before(&self, next: Time) -> Vec<(usize, Delta)> {
         let mut changes = self.changes.borrow_mut();
         let later = changes.split_off(&next);
@@ -172,7 +173,10 @@ impl<'scope> Builder<'scope, '_> {
                 if plan.inputs[*input].relation == Relation::Rejects)
         };
         let shown = flows.iter().filter(|(node, _)| shows_rejects(*node));
-        let shown: Vec<usize> = shown.flat_map(|(_, outputs)| outputs.clone()).collect();
+        let mut shown: Vec<usize> = shown.flat_map(|(_, outputs)| outputs.clone()).collect();
+        if shown.is_empty() {
+            shown.push(plan.outputs.len());
+        }
         let flows = flows.into_iter();
         let flows = flows.map(|(node, outputs)| (self.flow(node), outputs));
         let flows: Vec<_> = flows.collect();

@@ -5,7 +5,7 @@
 //! in which each one follows what it reads. A script that has any fault yields all of its faults,
 //! each with its place, and no `Script`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -111,6 +111,9 @@ pub struct TableOptions {
     pub deleted: Option<usize>,
     /// The unit of a number found where a TIMESTAMP is expected.
     pub time_unit: TimeUnit,
+    /// Whether its rows are held, so that they can be read and changed one by one; as is best for
+    /// the table if not said.
+    pub held: Option<bool>,
 }
 
 /// Keeps the first record for an id and drops the later ones.
@@ -189,12 +192,16 @@ impl Column {
 /// # Errors
 /// If anything is wrong with it; all faults are found, not only the first.
 pub fn parse(sources: Sources) -> Result<Script, Faults> {
+    parse_with(sources, BTreeSet::new())
+}
+
+fn parse_with(sources: Sources, known: BTreeSet<String>) -> Result<Script, Faults> {
     let sources = Arc::new(sources);
     let files = sources
         .iter()
         .map(|(path, text)| SourceFile::new(path, text))
         .collect::<Vec<_>>();
-    let mut program = Program::default();
+    let mut program = Program::knowing(known);
     for file in &files {
         read_file(file, &mut program);
     }
@@ -210,6 +217,14 @@ pub fn parse(sources: Sources) -> Result<Script, Faults> {
     } else {
         Err(Faults::new(faults, Arc::clone(&sources)))
     }
+}
+
+/// Makes tables and views of a text that may refer to others that there are already, by name.
+///
+/// # Errors
+/// If anything is wrong with it, a name is taken among them.
+pub fn parse_addition(sources: Sources, known: BTreeSet<String>) -> Result<Script, Faults> {
+    parse_with(sources, known)
 }
 
 /// Adds a file's statements and faults to the program.

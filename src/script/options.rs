@@ -2,6 +2,7 @@
 //!
 //! A reader that stands behind `WITH` flows in; [`Setting`]s flow out, each with its place.
 
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::fault::{listed, near};
@@ -91,6 +92,11 @@ fn value(reader: &mut Reader) -> Result<Literal, Stop> {
         Some(Token::SingleQuotedString(_)) if !negative => {
             reader.advance();
             return Ok(Literal::quoted(reader.file.text.slice(start), start));
+        }
+        Some(Token::Word(word)) if matches!(word.keyword, Keyword::TRUE | Keyword::FALSE) => {
+            let text = word.value.to_lowercase();
+            reader.advance();
+            return Ok(Literal::bare(text, start));
         }
         Some(Token::Word(word)) => {
             let help = format!("write it in single quotes: '{}'", word.value);

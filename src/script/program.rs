@@ -3,7 +3,7 @@
 //! The statements of all files flow in; the tables and the ordered views flow out, with every fault
 //! that lies between statements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,6 +47,8 @@ pub(super) struct Program<'a> {
     tables: Vec<TableStatement>,
     views: Vec<Draft<'a>>,
     names: BTreeMap<String, (Relation, Origin)>,
+    /// What there is already.
+    known: BTreeSet<String>,
     comments: Vec<(&'a SourceFile<'a>, CommentStatement)>,
     pub(super) models: Vec<Arc<Model>>,
     /// Whether something was to be created of which not even the name is known.
@@ -55,6 +57,14 @@ pub(super) struct Program<'a> {
 }
 
 impl<'a> Program<'a> {
+    /// A program that may read what there is already.
+    pub(super) fn knowing(known: BTreeSet<String>) -> Program<'a> {
+        Program {
+            known,
+            ..Program::default()
+        }
+    }
+
     /// Adds a statement of a file.
     pub(super) fn add(&mut self, file: &'a SourceFile<'a>, statement: Statement) {
         match statement {
@@ -117,6 +127,12 @@ impl<'a> Program<'a> {
                 first.column
             );
             let message = format!("`{}` is created twice", name.text);
+            self.faults.push(file.fault(name.span, message, Some(help)));
+            return false;
+        }
+        if self.known.contains(&name.text) {
+            let message = format!("`{}` exists already", name.text);
+            let help = "give it another name, or drop the other one first".to_owned();
             self.faults.push(file.fault(name.span, message, Some(help)));
             return false;
         }
@@ -209,7 +225,7 @@ impl<'a> Program<'a> {
         match written.as_slice() {
             [name] => match self.names.get(*name) {
                 Some((relation, _)) => Ok(Some(*relation)),
-                None if self.incomplete => Ok(None),
+                None if self.incomplete || self.known.contains(*name) => Ok(None),
                 None => Err(problem(
                     format!("there is no table or view `{name}`"),
                     self.instead_of(name, Some(reader)),
@@ -243,7 +259,8 @@ impl<'a> Program<'a> {
         if SYSTEM_VIEWS.contains(&name) {
             return format!("write `{SYSTEM_SCHEMA}.{name}`");
         }
-        let others = self.names.keys().map(String::as_str);
+        let others = self.names.keys().chain(&self.known);
+        let others = others.map(String::as_str);
         let others = others
             .filter(|other| Some(*other) != reader)
             .collect::<Vec<_>>();

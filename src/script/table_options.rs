@@ -13,13 +13,14 @@ use super::reader::{Name, Reader};
 use super::table::TableStatement;
 use super::{Dedup, TimeUnit};
 
-const TABLE_OPTIONS: [&str; 6] = [
+const TABLE_OPTIONS: [&str; 7] = [
     "event_time",
     "dedup",
     "dedup_horizon",
     "deleted",
     "time_unit",
     "fields",
+    "held",
 ];
 
 const TIME_UNITS: [(&str, TimeUnit); 4] = [
@@ -51,6 +52,7 @@ pub(super) fn apply(reader: &mut Reader, statement: &mut TableStatement, setting
             "deleted" => deleted(reader, statement, setting),
             "time_unit" => time_unit(reader, statement, &setting.value),
             "fields" => fields(reader, statement, &setting.value),
+            "held" => held(reader, statement, &setting.value),
             "dedup_horizon" => {}
             _ => options::unknown(reader, &setting.name, "table", &TABLE_OPTIONS),
         }
@@ -293,6 +295,18 @@ fn time_unit(reader: &mut Reader, statement: &mut TableStatement, value: &Litera
                 Some(help),
             );
         }
+    }
+}
+
+fn held(reader: &mut Reader, statement: &mut TableStatement, value: &Literal) {
+    match value.text.trim().to_lowercase().as_str() {
+        "true" => statement.table.options.held = Some(true),
+        "false" => statement.table.options.held = Some(false),
+        _ => reader.fault(
+            value.span,
+            format!("`{}` is neither true nor false", value.text),
+            Some("write held = true: the table's rows can then be read and changed".to_string()),
+        ),
     }
 }
 

@@ -118,7 +118,7 @@ fn name(plan: &Plan, id: NodeId, kind: &str) -> String {
     if let Op::Input(input) = &plan.nodes[id.0].op {
         return explain::relation(plan, plan.inputs[*input].relation).to_owned();
     }
-    let outputs = plan.outputs.iter().filter(|output| output.node == id);
+    let outputs = plan.views().filter(|output| output.node == id);
     let names: Vec<&str> = outputs.map(|output| output.view.name.as_str()).collect();
     match names.is_empty() {
         true => kind.to_lowercase(),

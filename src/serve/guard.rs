@@ -77,6 +77,23 @@ fn check_token(app: &App, request: &Request) -> Result<(), Problem> {
     }
 }
 
+/// Whether whoever sent these heads may change something: it has been let through already.
+pub(super) fn may_write(app: &App, headers: &HeaderMap) -> bool {
+    let config = app.config();
+    if config.tokens.is_empty() {
+        return true;
+    }
+    let value = headers.get(header::AUTHORIZATION);
+    let value = value.and_then(|value| value.to_str().ok());
+    let secret = value.and_then(|value| value.split_once(' '));
+    let mut may = false;
+    for token in &config.tokens {
+        let is = secret.is_some_and(|(_, secret)| token.is(secret.trim()));
+        may |= is && token.write;
+    }
+    may
+}
+
 /// The token in the head; for changes, which browsers ask for without heads of one's own choice,
 /// also in the query string.
 fn secret(request: &Request) -> Option<String> {

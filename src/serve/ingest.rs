@@ -187,7 +187,8 @@ async fn hand_over(
 }
 
 fn check_table(app: &App, table: &str) -> Result<(), Problem> {
-    let script = &app.live.plan().script;
+    let program = app.live.program();
+    let script = &program.script;
     if script.table(table).is_some() {
         return Ok(());
     }
@@ -202,7 +203,8 @@ fn check_header(app: &App, table: &str, cut: &Cut) -> Result<(), Problem> {
     let Some(header) = cut.header.as_ref().filter(|header| !header.is_empty()) else {
         return Ok(());
     };
-    let Some((_, found)) = app.live.plan().script.table(table) else {
+    let program = app.live.program();
+    let Some((_, found)) = program.script.table(table) else {
         return Ok(());
     };
     let paths = found.columns.iter().flat_map(|column| &column.paths);

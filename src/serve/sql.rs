@@ -8,10 +8,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::runtime::Handle;
 use utoipa::ToSchema;
 
 use super::app::App;
+use super::guard;
 use super::ingest::{body, media_type};
 use super::openapi::{Failure, SqlAnswer};
 use super::problem::Problem;
@@ -41,13 +43,15 @@ pub(super) struct AnswerColumn {
     data_type: String,
 }
 
-/// Answers a SELECT over any views, all at one epoch. Nothing can be changed by it.
+/// Executes one statement: a query over any tables and views, all at one epoch, or, with the right
+/// to write, what changes rows, tables or views.
 #[utoipa::path(
     post, path = "/sql", tag = "sql",
     request_body(description = "The query", content((Sql = "application/json"), (String = "text/plain"))),
     responses(
         (status = 200, description = "The rows", body = SqlAnswer),
-        (status = 400, description = "What is wrong with the query, with line and column where known", body = Failure),
+        (status = 400, description = "What is wrong with the statement, with line and column where known", body = Failure),
+        (status = 403, description = "The token does not give the right to change anything", body = Failure),
         (status = 503, description = "The query took too long or needed too much memory", body = Failure),
         (status = "default", description = "Why not", body = Failure),
     ),
@@ -65,7 +69,7 @@ pub(super) async fn sql(
     };
     let worker = Arc::clone(&app);
     let runtime = Handle::current();
-    let mut session = app.sessions.open(false);
+    let mut session = app.sessions.open(guard::may_write(&app, &headers));
     let turn = tokio::time::timeout(limit, session.take_turn());
     turn.await.map_err(|_| slow())?;
     // Beside the threads that serve: a query computes without pause.
@@ -112,11 +116,23 @@ async fn text_of(app: &App, headers: &HeaderMap, request: Body) -> Result<String
     }
 }
 
-/// Executes a statement that has rows, and writes them.
+/// Executes a statement, and writes its rows or what has been done.
 async fn answer(session: &mut Session, sql: &str) -> Result<Vec<u8>, SessionError> {
-    let Outcome::Rows(rows) = session.execute(sql, &[]).await? else {
-        let message = "only one SELECT can be asked; nothing can be changed here";
-        return Err(SessionError::new(Code::Unsupported, message));
+    let rows = match session.execute(sql, &[]).await? {
+        Outcome::Rows(rows) => rows,
+        Outcome::Tag(tag) => {
+            // As if a query had asked for it: whoever is answered sees what has been done.
+            session.execute("FLUSH", &[]).await?;
+            return Ok(json!({ "done": tag }).to_string().into_bytes());
+        }
+        Outcome::Empty => {
+            return Err(SessionError::new(Code::Syntax, "there is no statement"));
+        }
+        Outcome::Subscription(_) | Outcome::CopyIn(_) => {
+            let message = "what goes on for long cannot be asked here";
+            let hint = "follow /views/{name}/changes, and push to /ingest/{table}";
+            return Err(SessionError::new(Code::Unsupported, message).hint(hint));
+        }
     };
     let (epoch, closed_at_ms) = (rows.epoch(), rows.closed_at_ms());
     let rows = rows.collect(MOST_ROWS).await?;
@@ -156,8 +172,17 @@ fn explained(app: &App, sql: &str, error: &SessionError) -> Problem {
             return Problem::internal("the query could not be answered", &message);
         }
         (Code::TooManyRows, _) => Problem::bad("too_many_rows", message),
-        (Code::Unsupported, _) => Problem::bad("not_a_query", message),
+        (Code::Unsupported, _) => Problem::bad("not_supported", message),
+        (Code::NotAllowed, _) => Problem::new(StatusCode::FORBIDDEN, "no_right", message),
+        (Code::Stopping, _) => return Problem::busy("stopping", message, 5),
+        (Code::NotNull | Code::InvalidText | Code::OutOfRange | Code::DuplicateTable, _)
+        | (Code::DependentsExist | Code::WrongObject, _) => Problem::bad("refused", message),
         _ => Problem::bad("bad_sql", message),
+    };
+    let problem = problem.with("sqlstate", error.sqlstate());
+    let problem = match error.help() {
+        Some(hint) => problem.with("hint", hint),
+        None => problem,
     };
     match error.position() {
         Some(position) => {

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::app::App;
 use super::formats::Form;
 use super::openapi::{Failure, RowsAnswer};
-use super::problem::Problem;
+use super::problem::{Problem, shortened};
 use super::question::{Found, Question, ROWS};
 use crate::catalog::{Catalog, Snapshot, ViewAt};
 use crate::decode::sql_type;
@@ -328,11 +328,16 @@ pub(super) fn view<'a>(
 
 /// What is said of a name that is no view's.
 pub(super) fn unknown_view(app: &App, snapshot: &Snapshot, name: &str) -> Problem {
-    let script = &app.live.plan().script;
+    let program = app.live.program();
+    let script = &program.script;
+    if let Some(epoch) = snapshot.dropped_at(name) {
+        let message = format!("\"{}\" has been dropped", shortened(name));
+        return Problem::new(StatusCode::GONE, "dropped", message).with("epoch", epoch);
+    }
     let message = if script.view(name).is_some() {
         format!("the answer of view \"{name}\" is not kept; CREATE MATERIALIZED VIEW keeps one")
     } else if script.table(name).is_some() {
-        format!("\"{name}\" is a table; views are read")
+        format!("the rows of table \"{name}\" are not held; views are read")
     } else {
         let names = snapshot.views().map(|output| output.view.name.as_str());
         let near = near(name, names.collect::<Vec<_>>());

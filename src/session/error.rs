@@ -5,6 +5,8 @@ use std::fmt;
 use datafusion::common::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use crate::script::{Faults, Origin};
+
 /// What kind of fault it is; each has an SQLSTATE (PostgreSQL documentation, appendix A).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
@@ -126,6 +128,12 @@ impl SessionError {
         self
     }
 
+    /// Puts another place, or none, in the place of where it is.
+    pub(super) fn moved(mut self, position: Option<usize>) -> SessionError {
+        self.told.position = position;
+        self
+    }
+
     /// Adds the name that it is about.
     pub(super) fn naming(mut self, name: impl Into<String>) -> SessionError {
         self.told.name = Some(name.into());
@@ -182,6 +190,20 @@ impl SessionError {
             Some(position) => told.at(position),
             None => told,
         }
+    }
+
+    /// The first of a statement's faults, the others in the message.
+    pub(super) fn of_faults(faults: &Faults, code: Code, sql: &str) -> SessionError {
+        let Some(first) = faults.faults.first() else {
+            return SessionError::new(Code::Internal, "the statement has a fault without a name");
+        };
+        let message = faults.faults.iter().map(|fault| fault.message.as_str());
+        let message = message.collect::<Vec<_>>().join("; ");
+        let mut told = SessionError::new(code, message);
+        told.told.hint.clone_from(&first.help);
+        let Origin { line, column, .. } = first.origin;
+        told.told.position = character(sql, line, column);
+        told
     }
 }
 

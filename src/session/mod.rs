@@ -8,12 +8,14 @@
 //! Whoever speaks with clients (the wire protocol, HTTP, a terminal) brings the threads: futures
 //! here compute without pause, on a tokio runtime that can afford that.
 
+mod change;
 mod copy;
 mod error;
 mod outcome;
 mod query;
 mod show;
 mod words;
+mod write;
 
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::ScalarValue;
 use datafusion::execution::context::SessionState;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub use copy::CopyIn;
 pub use error::{Code, SessionError};
@@ -31,10 +33,10 @@ pub use show::{Kind, RelationInfo};
 pub use words::{Piece, split};
 
 use crate::catalog::Snapshot;
-use crate::engine::Live;
-use crate::plan::explain;
+use crate::engine::{Live, memory};
 use query::{Queries, View};
 use words::Words;
+use write::Writers;
 
 /// Bounds on what all sessions take together.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,7 @@ pub struct Sessions {
     live: Arc<Live>,
     queries: Queries,
     turns: Arc<Semaphore>,
+    writers: Writers,
 }
 
 impl Sessions {
@@ -73,6 +76,7 @@ impl Sessions {
             live,
             queries,
             turns: Arc::new(Semaphore::new(limits.queries.max(1))),
+            writers: Writers::default(),
         })
     }
 
@@ -92,6 +96,8 @@ impl Sessions {
             shared: Arc::clone(self),
             may_write,
             turn: None,
+            written: Vec::new(),
+            block: None,
         }
     }
 
@@ -102,7 +108,20 @@ impl Sessions {
 
     /// All tables and views.
     pub fn relations(&self) -> Vec<RelationInfo> {
-        show::relations(&self.live.plan().script, &self.live.catalog().latest())
+        show::relations(&self.live.program(), &self.live.catalog().latest())
+    }
+
+    /// Whether there is memory for more rows.
+    fn check_memory(&self) -> Result<(), SessionError> {
+        let limit = self.live.memory_limit();
+        match limit.zip(memory::resident_bytes()) {
+            Some((limit, used)) if used > limit => {
+                let message =
+                    format!("the engine uses more memory than its limit of {limit} bytes");
+                Err(SessionError::new(Code::OutOfMemory, message))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -111,6 +130,10 @@ pub struct Session {
     shared: Arc<Sessions>,
     may_write: bool,
     turn: Option<OwnedSemaphorePermit>,
+    /// What it has written that it may not see yet.
+    written: Vec<watch::Receiver<u64>>,
+    /// Whether it has changed anything since `BEGIN`, if it has begun.
+    block: Option<bool>,
 }
 
 impl Session {
@@ -139,34 +162,109 @@ impl Session {
         if words.at_end() {
             return Ok(Outcome::Empty);
         }
-        if words.eat(&["EXPLAIN"]) {
-            return self.explain(&mut words).map(Outcome::Rows);
+        if is_query(&words) {
+            self.settle().await?;
+            return self.query(sql, parameters).await.map(Outcome::Rows);
         }
-        if words.eat(&["SHOW"]) {
-            let snapshot = self.latest();
-            let batch = show::show(&mut words, &self.shared.relations())?;
-            return Ok(Outcome::Rows(Rows::whole(batch, &snapshot)));
-        }
-        if words.eat(&["DESCRIBE"]) || words.eat(&["DESC"]) {
-            let snapshot = self.latest();
-            let name = words.name()?;
-            words.end()?;
-            let batch = show::columns(&name, &self.shared.relations())?;
-            return Ok(Outcome::Rows(Rows::whole(batch, &snapshot)));
+        if let Some(rows) = self.told(&mut words)? {
+            return Ok(Outcome::Rows(Rows::whole(rows, &self.latest())));
         }
         if words.eat(&["SUBSCRIBE"]) {
+            self.settle().await?;
             return self.subscribe(&mut words);
         }
-        if !is_query(&words) {
-            let word = words.peek(0).unwrap_or_default();
-            let message = format!("{word} cannot be executed");
-            let error = SessionError::new(Code::Unsupported, message);
-            return Err(match self.may_write {
-                true => error,
-                false => error.hint("this session may only read"),
-            });
+        if words.eat(&["FLUSH"]) {
+            words.end()?;
+            self.shared.writers.flush(&self.shared.live).await?;
+            self.written.clear();
+            return Ok(Outcome::Tag("FLUSH".to_owned()));
         }
-        self.query(sql, parameters).await.map(Outcome::Rows)
+        if let Some(tag) = self.transact(&mut words)? {
+            return Ok(Outcome::Tag(tag.to_owned()));
+        }
+        self.change(sql, &mut words, parameters).await
+    }
+
+    /// Executes what changes something.
+    async fn change(
+        &mut self,
+        sql: &str,
+        words: &mut Words<'_>,
+        parameters: &[ScalarValue],
+    ) -> Result<Outcome, SessionError> {
+        let word = words.peek(0).unwrap_or_default();
+        if !CHANGES.contains(&word.as_str()) {
+            let message = format!("{word} cannot be executed");
+            return Err(SessionError::new(Code::Unsupported, message).at(words.position()));
+        }
+        if !self.may_write {
+            let message = format!("this session may only read, so it cannot {word}");
+            return Err(SessionError::new(Code::NotAllowed, message));
+        }
+        if let Some(changed) = &mut self.block {
+            *changed = true;
+        }
+        match word.as_str() {
+            "UPDATE" | "DELETE" => self.write(sql, parameters).await,
+            "INSERT" => {
+                self.shared.check_memory()?;
+                self.write(sql, parameters).await
+            }
+            _ => {
+                let _word = words.eat(&[&word]);
+                match word.as_str() {
+                    "TRUNCATE" => self.truncate(words).await,
+                    "COPY" => self.copy(words).map(Outcome::CopyIn),
+                    "CREATE" => self.create(sql, words).await,
+                    "DROP" => self.drop_relations(sql, words).await,
+                    _ => self.comment(words),
+                }
+            }
+        }
+    }
+
+    /// `EXPLAIN`, `SHOW`, `DESCRIBE`; `None` if it is none of them.
+    fn told(&self, words: &mut Words<'_>) -> Result<Option<RecordBatch>, SessionError> {
+        if words.eat(&["EXPLAIN"]) {
+            let text = self.shared.explain(words)?;
+            let lines: ArrayRef = Arc::new(StringArray::from(text.lines().collect::<Vec<_>>()));
+            let batch = RecordBatch::try_new(plan_schema(), vec![lines]);
+            return Ok(Some(batch.expect("a plan's lines are one column")));
+        }
+        if words.eat(&["SHOW"]) {
+            return show::show(words, &self.shared.relations()).map(Some);
+        }
+        if words.eat(&["DESCRIBE"]) || words.eat(&["DESC"]) {
+            let name = words.name()?;
+            words.end()?;
+            return show::columns(&name, &self.shared.relations()).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// `BEGIN`, `COMMIT`, `ROLLBACK`, `SET`: taken for the sake of clients that always say them.
+    fn transact(&mut self, words: &mut Words<'_>) -> Result<Option<&'static str>, SessionError> {
+        let word = words.peek(0).unwrap_or_default();
+        Ok(match word.as_str() {
+            "BEGIN" | "START" => {
+                self.block = Some(false);
+                Some("BEGIN")
+            }
+            "COMMIT" | "END" => {
+                self.block = None;
+                Some("COMMIT")
+            }
+            "ROLLBACK" | "ABORT" => match self.block.take() {
+                Some(true) => {
+                    let message = "what was changed since BEGIN stays changed";
+                    let hint = "each statement stands by itself: there is no transaction";
+                    return Err(SessionError::new(Code::Unsupported, message).hint(hint));
+                }
+                _ => Some("ROLLBACK"),
+            },
+            "SET" | "RESET" | "DISCARD" => Some("SET"),
+            _ => None,
+        })
     }
 
     /// What a statement asks for and answers, without executing it.
@@ -174,40 +272,34 @@ impl Session {
     /// # Errors
     /// If it cannot be read or does not fit together.
     pub async fn describe(&self, sql: &str) -> Result<Described, SessionError> {
-        let words = Words::new(sql)?;
-        if !is_query(&words) {
-            return Ok(Described {
-                parameters: Vec::new(),
-                schema: self.schema_of(words)?,
-            });
-        }
-        let statement = self.shared.queries.parse(sql)?;
-        let snapshot = self.latest();
-        let view = self.view(&snapshot);
-        let (plan, _) = self.shared.queries.plan(sql, statement, view).await?;
-        query::describe(&plan, sql)
-    }
-
-    /// The columns of what is no query; `None` if it has no rows.
-    fn schema_of(&self, mut words: Words<'_>) -> Result<Option<SchemaRef>, SessionError> {
-        if words.eat(&["EXPLAIN"]) {
-            return Ok(Some(plan_schema()));
-        }
-        if words.eat(&["SHOW"]) {
-            let batch = show::show(&mut words, &self.shared.relations())?;
-            return Ok(Some(batch.schema()));
-        }
-        if words.eat(&["DESCRIBE"]) || words.eat(&["DESC"]) {
-            let batch = show::columns(&words.name()?, &self.shared.relations())?;
-            return Ok(Some(batch.schema()));
-        }
-        if words.eat(&["SUBSCRIBE"]) {
-            let Outcome::Subscription(changes) = self.subscribe(&mut words)? else {
-                return Ok(None);
+        let mut words = Words::new(sql)?;
+        let word = words.peek(0).unwrap_or_default();
+        let is_write = ["INSERT", "UPDATE", "DELETE"].contains(&word.as_str());
+        if !is_query(&words) && !is_write {
+            let schema = match self.told(&mut words)? {
+                Some(rows) => Some(rows.schema()),
+                None if words.eat(&["SUBSCRIBE"]) => match self.subscribe(&mut words)? {
+                    Outcome::Subscription(changes) => Some(Arc::clone(changes.schema())),
+                    _ => None,
+                },
+                None => None,
             };
-            return Ok(Some(Arc::clone(changes.schema())));
+            let parameters = Vec::new();
+            return Ok(Described { parameters, schema });
         }
-        Ok(None)
+        let queries = &self.shared.queries;
+        let statement = queries.parse(sql)?;
+        let target = match is_write {
+            true => Some(write::target_of(&statement)?),
+            false => None,
+        };
+        let (snapshot, program) = (self.latest(), self.shared.live.program());
+        let view = View {
+            snapshot: &snapshot,
+            program: &program,
+        };
+        let planned = queries.plan(sql, statement, view, target.as_ref()).await?;
+        query::describe(&planned.0, sql)
     }
 
     async fn query(&mut self, sql: &str, parameters: &[ScalarValue]) -> Result<Rows, SessionError> {
@@ -217,27 +309,14 @@ impl Session {
             Some(turn) => turn,
             None => self.new_turn().await,
         };
-        let snapshot = self.latest();
-        let view = self.view(&snapshot);
-        let (plan, state) = queries.plan(sql, statement, view).await?;
+        let (snapshot, program) = (self.latest(), self.shared.live.program());
+        let view = View {
+            snapshot: &snapshot,
+            program: &program,
+        };
+        let (plan, state) = queries.plan(sql, statement, view, None).await?;
         let stream = queries.run(sql, plan, state, parameters).await?;
         Ok(Rows::stream(stream, &snapshot, sql, turn))
-    }
-
-    fn explain(&self, words: &mut Words<'_>) -> Result<Rows, SessionError> {
-        let plan = self.shared.live.plan();
-        let _is_said = words.eat(&["MATERIALIZED"]) | words.eat(&["VIEW"]);
-        let name = words.name()?;
-        words.end()?;
-        let known = plan.outputs.iter().any(|output| output.view.name == name);
-        if !known {
-            return Err(SessionError::no_relation(&name));
-        }
-        let text = explain::text(plan, &[name]);
-        let lines: ArrayRef = Arc::new(StringArray::from(text.lines().collect::<Vec<_>>()));
-        let batch = RecordBatch::try_new(plan_schema(), vec![lines])
-            .expect("a plan's lines are one column");
-        Ok(Rows::whole(batch, &self.latest()))
     }
 
     /// `SUBSCRIBE [TO] view [WITH (SNAPSHOT [=] true|false)]`.
@@ -276,12 +355,12 @@ impl Session {
     fn latest(&self) -> Arc<Snapshot> {
         self.shared.live.catalog().latest()
     }
-
-    fn view<'a>(&'a self, snapshot: &'a Snapshot) -> View<'a> {
-        let script = &self.shared.live.plan().script;
-        View { snapshot, script }
-    }
 }
+
+/// The words that begin what changes something.
+const CHANGES: [&str; 8] = [
+    "INSERT", "UPDATE", "DELETE", "TRUNCATE", "COPY", "CREATE", "DROP", "COMMENT",
+];
 
 /// Whether a statement only reads, as far as its first word tells.
 fn is_query(words: &Words<'_>) -> bool {

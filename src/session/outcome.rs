@@ -38,6 +38,19 @@ pub struct Described {
     pub schema: Option<SchemaRef>,
 }
 
+/// All rows that a query finds.
+pub(super) async fn all(
+    mut stream: SendableRecordBatchStream,
+    sql: &str,
+) -> Result<RecordBatch, SessionError> {
+    let mut batches = Vec::new();
+    while let Some(batch) = stream.next().await {
+        batches.push(batch.map_err(|error| SessionError::of_datafusion(&error, sql))?);
+    }
+    concat_batches(&stream.schema(), &batches)
+        .map_err(|error| SessionError::new(Code::Internal, error.to_string()))
+}
+
 /// The rows of an answer, all of one epoch.
 pub struct Rows {
     schema: SchemaRef,

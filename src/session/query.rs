@@ -15,6 +15,7 @@ use datafusion::catalog::{
 };
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ParamValues, ScalarValue, TableReference};
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::{SQLOptions, SessionContext, SessionState};
@@ -28,6 +29,7 @@ use datafusion::sql::sqlparser::ast;
 use super::error::{Code, SessionError};
 use super::outcome::Described;
 use crate::catalog::Snapshot;
+use crate::engine::Program;
 use crate::model;
 use crate::plan::{batch_context, query_plan};
 use crate::script::{SYSTEM_SCHEMA, Script};
@@ -46,7 +48,15 @@ pub(super) struct Queries {
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) snapshot: &'a Snapshot,
-    pub(super) script: &'a Script,
+    pub(super) program: &'a Program,
+}
+
+/// A table that a statement changes.
+pub(super) struct Target {
+    /// Its name.
+    pub(super) name: String,
+    /// Whether its rows are read as well.
+    pub(super) rows_wanted: bool,
 }
 
 impl Queries {
@@ -102,13 +112,16 @@ impl Queries {
         sql: &str,
         statement: Statement,
         view: View<'_>,
+        target: Option<&Target>,
     ) -> Result<(LogicalPlan, SessionState), SessionError> {
         let of = |error| SessionError::of_datafusion(&error, sql);
         let named = self.base.resolve_table_references(&statement).map_err(of)?;
-        let state = self.over(view, named).map_err(|trouble| match trouble {
-            Missing::Relation(name) => missing(&name, view, sql),
-            Missing::Failed(error) => of(error),
-        })?;
+        let state = self
+            .over(view, named, target)
+            .map_err(|trouble| match trouble {
+                Missing::Relation(name) => missing(&name, view, sql),
+                Missing::Failed(error) => of(error),
+            })?;
         let plan = state.statement_to_plan(statement).await.map_err(of)?;
         Ok((plan, state))
     }
@@ -138,7 +151,12 @@ impl Queries {
     }
 
     /// A session that knows some relations at one epoch.
-    fn over(&self, view: View<'_>, named: Vec<TableReference>) -> Result<SessionState, Missing> {
+    fn over(
+        &self,
+        view: View<'_>,
+        named: Vec<TableReference>,
+        target: Option<&Target>,
+    ) -> Result<SessionState, Missing> {
         let own = Arc::new(MemorySchemaProvider::new());
         let system = Arc::new(MemorySchemaProvider::new());
         let catalogs = self.base.config().options().catalog.clone();
@@ -157,18 +175,18 @@ impl Queries {
         let state = SessionStateBuilder::new_from_existing(self.base.clone())
             .with_catalog_list(list)
             .build();
-        let plain = self.plain_views(view.script, &named);
+        let plain = self.plain_views(&view.program.script, &named);
         for reference in named
             .iter()
             .chain(plain.iter().flat_map(|(_, reads)| reads))
         {
             if plain
                 .iter()
-                .any(|(of, _)| view.script.views[*of].name == reference.table())
+                .any(|(of, _)| view.program.script.views[*of].name == reference.table())
             {
                 continue;
             }
-            if let Some((name, table)) = self.relation(view, reference)? {
+            if let Some((name, table)) = self.relation(view, reference, target)? {
                 let schema = match name.strip_prefix(SYSTEM_SCHEMA) {
                     Some(rest) if rest.starts_with('.') => &system,
                     _ => &own,
@@ -180,7 +198,7 @@ impl Queries {
         }
         // A view comes after those that it reads.
         for (of, _) in &plain {
-            let written = &view.script.views[*of];
+            let written = &view.program.script.views[*of];
             let plan = query_plan(&state, written)?;
             let table = Arc::new(ViewTable::new(plan, Some(written.sql.clone())));
             own.register_table(written.name.clone(), table)?;
@@ -219,12 +237,19 @@ impl Queries {
         &self,
         view: View<'_>,
         reference: &TableReference,
+        target: Option<&Target>,
     ) -> Result<Option<Relation>, Missing> {
         let name = match reference.schema() {
             Some(schema) if self.extra.contains_key(schema) => return Ok(None),
             Some(schema) if schema != PUBLIC => format!("{schema}.{}", reference.table()),
             _ => reference.table().to_owned(),
         };
+        let written = target.filter(|target| target.name == name && !target.rows_wanted);
+        let written = written.and_then(|_| view.program.script.table(&name));
+        if let Some((_, table)) = written {
+            let schema = super::write::nullable(&table.schema());
+            return Ok(Some((name, Arc::new(EmptyTable::new(schema)))));
+        }
         let Some(found) = view.snapshot.view(&name) else {
             let elsewhere = self.base.table_functions().contains_key(&name)
                 || self.extra.values().any(|schema| schema.table_exist(&name));
@@ -313,23 +338,11 @@ fn cast_types(plan: &LogicalPlan) -> Result<HashMap<String, DataType>, DataFusio
 
 /// Why a name cannot be read.
 fn missing(name: &str, view: View<'_>, sql: &str) -> SessionError {
-    let error = match view.script.table(name) {
-        Some(_) => {
-            let message =
-                format!("the rows of table \"{name}\" are not held, so nothing can read them");
-            let hint = "read a materialized view of it";
-            SessionError::new(Code::NotHeld, message)
-                .naming(name)
-                .hint(hint)
-        }
+    let error = match view.program.script.table(name) {
+        Some(_) => SessionError::not_held(name),
         None => {
-            let views = view
-                .snapshot
-                .views()
-                .map(|output| output.view.name.as_str());
-            let plain = view.script.views.iter().map(|view| view.name.as_str());
             let error = SessionError::no_relation(name);
-            match crate::script::near(name, views.chain(plain).collect::<Vec<_>>()) {
+            match crate::script::near(name, view.program.names().collect::<Vec<_>>()) {
                 Some(near) => error.hint(format!("did you mean \"{near}\"?")),
                 None => error,
             }

@@ -9,7 +9,8 @@ use super::error::{Code, SessionError};
 use super::words::Words;
 use crate::catalog::Snapshot;
 use crate::decode::sql_type;
-use crate::script::{Script, near};
+use crate::engine::Program;
+use crate::script::{View, near};
 
 /// What a relation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,37 +52,39 @@ pub struct RelationInfo {
     pub is_read: bool,
 }
 
-/// All relations of a script.
-pub(super) fn relations(script: &Script, snapshot: &Snapshot) -> Vec<RelationInfo> {
-    let tables = script.tables.iter().map(|table| RelationInfo {
+/// All relations of a program.
+pub(super) fn relations(program: &Program, snapshot: &Snapshot) -> Vec<RelationInfo> {
+    let schema_of = |name: &str| {
+        let schema = program.entry(name).and_then(|entry| entry.schema.clone());
+        schema.unwrap_or_else(|| Arc::new(Schema::empty()))
+    };
+    let tables = program.script.tables.iter().map(|table| RelationInfo {
         name: table.name.clone(),
         kind: Kind::Table,
         schema: table.schema(),
         primary_key: table.primary_key.clone(),
         comment: table.comment.clone(),
         sql: None,
-        is_read: snapshot.view(&table.name).is_some(),
+        is_read: program
+            .entry(&table.name)
+            .is_some_and(|entry| entry.is_kept()),
     });
-    let plain = script.views.iter().filter(|view| !view.materialized);
-    let plain = plain.map(|view| RelationInfo {
+    let view = |view: &View| RelationInfo {
         name: view.name.clone(),
-        kind: Kind::View,
-        schema: Arc::new(Schema::empty()),
+        kind: match view.materialized {
+            true => Kind::MaterializedView,
+            false => Kind::View,
+        },
+        schema: schema_of(&view.name),
         primary_key: Vec::new(),
         comment: view.comment.clone(),
         sql: Some(view.sql.clone()),
         is_read: true,
-    });
-    let kept = snapshot.views().map(|output| RelationInfo {
-        name: output.view.name.clone(),
-        kind: Kind::MaterializedView,
-        schema: Arc::clone(&output.schema),
-        primary_key: Vec::new(),
-        comment: output.view.comment.clone(),
-        sql: Some(output.view.sql.clone()),
-        is_read: true,
-    });
-    tables.chain(plain).chain(kept).collect()
+    };
+    let system = snapshot.views().map(|output| &output.view);
+    let system = system.filter(|view| program.script.view(&view.name).is_none());
+    let views = program.script.views.iter().chain(system);
+    tables.chain(views.map(view)).collect()
 }
 
 /// What comes after `SHOW`.
@@ -95,6 +98,12 @@ pub(super) fn show(
         &[Kind::View, Kind::MaterializedView]
     } else if words.eat(&["MATERIALIZED", "VIEWS"]) {
         &[Kind::MaterializedView]
+    } else if words.eat(&["CREATE"]) {
+        let _is_said =
+            words.eat(&["TABLE"]) || words.eat(&["MATERIALIZED", "VIEW"]) || words.eat(&["VIEW"]);
+        let name = words.name()?;
+        words.end()?;
+        return created(find(&name, relations)?);
     } else if words.eat(&["COLUMNS"]) {
         if !words.eat(&["FROM"]) && !words.eat(&["IN"]) {
             return Err(words.expected("FROM"));
@@ -120,14 +129,7 @@ pub(super) fn show(
 
 /// The columns of a relation.
 pub(super) fn columns(name: &str, relations: &[RelationInfo]) -> Result<RecordBatch, SessionError> {
-    let Some(found) = relations.iter().find(|r| r.name == name) else {
-        let error = SessionError::no_relation(name);
-        let names = relations.iter().map(|r| r.name.as_str());
-        return Err(match near(name, names.collect::<Vec<_>>()) {
-            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
-            None => error,
-        });
-    };
+    let found = find(name, relations)?;
     let fields = found.schema.fields();
     let names = fields.iter().map(|field| Some(field.name().as_str()));
     let types = fields.iter().map(|field| Some(sql_type(field.data_type())));
@@ -138,6 +140,61 @@ pub(super) fn columns(name: &str, relations: &[RelationInfo]) -> Result<RecordBa
         ("type", Arc::new(StringArray::from_iter(types))),
         ("nullable", Arc::new(BooleanArray::from_iter(nullable))),
         ("key", Arc::new(BooleanArray::from_iter(key))),
+    ])
+}
+
+fn find<'a>(name: &str, relations: &'a [RelationInfo]) -> Result<&'a RelationInfo, SessionError> {
+    let found = relations.iter().find(|relation| relation.name == name);
+    found.ok_or_else(|| {
+        let error = SessionError::no_relation(name);
+        let names = relations.iter().map(|relation| relation.name.as_str());
+        match near(name, names.collect::<Vec<_>>()) {
+            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+            None => error,
+        }
+    })
+}
+
+/// The statement that creates a relation; of a table's options none is shown.
+fn created(relation: &RelationInfo) -> Result<RecordBatch, SessionError> {
+    let quoted = |name: &str| {
+        let is_plain = name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        match is_plain {
+            true => name.to_owned(),
+            false => format!("\"{}\"", name.replace('"', "\"\"")),
+        }
+    };
+    let name = quoted(&relation.name);
+    let statement = match &relation.sql {
+        Some(sql) => {
+            let kind = relation.kind.name().to_uppercase();
+            format!("CREATE {kind} {name} AS {sql}")
+        }
+        None => {
+            let fields = relation.schema.fields().iter();
+            let mut columns: Vec<String> = fields
+                .map(|field| {
+                    let null = if field.is_nullable() { "" } else { " NOT NULL" };
+                    let data_type = sql_type(field.data_type());
+                    format!("{} {data_type}{null}", quoted(field.name()))
+                })
+                .collect();
+            let key = relation.primary_key.iter();
+            let key: Vec<String> = key
+                .map(|at| quoted(relation.schema.field(*at).name()))
+                .collect();
+            if !key.is_empty() {
+                columns.push(format!("PRIMARY KEY ({})", key.join(", ")));
+            }
+            format!("CREATE TABLE {name} ({})", columns.join(", "))
+        }
+    };
+    let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
+    batch(vec![
+        ("name", text(&relation.name)),
+        ("create", text(&statement)),
     ])
 }
 

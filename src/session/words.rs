@@ -129,6 +129,26 @@ impl<'a> Words<'a> {
         met
     }
 
+    /// Takes a text in single quotes.
+    ///
+    /// # Errors
+    /// If none comes next.
+    pub(super) fn text(&mut self) -> Result<String, SessionError> {
+        match self.tokens.get(self.at).map(|t| &t.token) {
+            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => {
+                let text = text.clone();
+                self.at += 1;
+                Ok(text)
+            }
+            _ => Err(self.expected("a text in single quotes")),
+        }
+    }
+
+    /// The byte at which the next token begins; the end of the text at the end.
+    pub(super) fn offset(&self) -> usize {
+        self.byte().unwrap_or(self.sql.len())
+    }
+
     /// Takes a name, folded as names are; of a name with a schema, `public` is left out and any
     /// other schema stays in front of a dot.
     ///
@@ -190,6 +210,11 @@ impl<'a> Words<'a> {
             || self.sql.trim_end().chars().count() + 1,
             |byte| self.sql[..byte].chars().count() + 1,
         )
+    }
+
+    /// The text from the next token on.
+    pub(super) fn rest(&self) -> &'a str {
+        self.byte().map_or("", |byte| &self.sql[byte..])
     }
 
     fn byte(&self) -> Option<usize> {

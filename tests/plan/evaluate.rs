@@ -31,7 +31,9 @@ pub fn evaluate(plan: &Plan, tables: &BTreeMap<String, RecordBatch>) -> Vec<Rows
                         let name = &plan.script.tables[table].name;
                         rows_of(&tables[name].project(&input.columns).unwrap())
                     }
-                    Relation::Rejects | Relation::Blocks | Relation::Clock => Rows::new(),
+                    Relation::Kept(_) | Relation::Rejects | Relation::Blocks | Relation::Clock => {
+                        Rows::new()
+                    }
                 }
             }
             Op::Constant(rows) => rows_of(&rows.0),

@@ -76,7 +76,7 @@ fn only_the_columns_that_some_view_needs_are_read() {
     let columns = |table: &str| {
         let input = plan.inputs.iter().find(|input| match input.relation {
             Relation::Table(at) => plan.script.tables[at].name == table,
-            Relation::Rejects | Relation::Blocks | Relation::Clock => false,
+            Relation::Kept(_) | Relation::Rejects | Relation::Blocks | Relation::Clock => false,
         });
         input.map(|input| {
             let names = input

@@ -69,7 +69,7 @@ impl Session {
         let inputs = inputs.into_iter().zip(&wiring.live);
         let inputs = inputs.map(|(spec, input)| Connected::new(spec, input));
         let inputs = inputs.collect();
-        let views = || settings.plan.outputs.iter();
+        let views = || settings.plan.views();
         let sinks = settings.sinks.iter().map(|(text, spec)| {
             let opened = Sink::open(spec.clone(), views());
             Ok((text.clone(), opened?))
@@ -145,7 +145,7 @@ impl Session {
     /// Says on standard error what runs, and where.
     pub fn announce(&self) {
         let plan = self.live.plan();
-        let names = plan.outputs.iter().map(|output| &output.view.name);
+        let names = plan.views().map(|output| &output.view.name);
         eprintln!(
             "{} over {}, {}",
             counted(names.filter(|name| is_own(name)).count() as u64, "view"),
@@ -257,7 +257,7 @@ impl Session {
             if self.sinks.iter().any(|(running, _)| running == text) {
                 continue;
             }
-            let opened = Sink::open(spec.clone(), self.live.plan().outputs.iter());
+            let opened = Sink::open(spec.clone(), self.live.plan().views());
             match opened.and_then(|sink| sink.start(Arc::clone(self.live.catalog()))) {
                 Ok(running) => self.sinks.push((text.clone(), running)),
                 Err(error) => {

@@ -79,7 +79,8 @@ impl Settings {
             (true, true) => vec![PathBuf::from(DEFAULT_SCRIPTS)],
         };
         let script = script::load(&scripts)?;
-        let plan = program::plan(script)?;
+        let serve = serve_config(server, &wiring);
+        let plan = program::plan_to_run(script, serve.is_some())?;
         let (mut inputs, sinks) = match &file {
             Some(file) => read_wires(file, &wiring, &plan)?,
             None => (Vec::new(), Vec::new()),
@@ -89,7 +90,7 @@ impl Settings {
         inputs.extend(named);
         Ok(Settings {
             config: live_config(engine, &wiring),
-            serve: serve_config(server, &wiring),
+            serve,
             wiring: file,
             plan,
             inputs,
@@ -157,11 +158,11 @@ fn read_wires(
 
 /// What is wrong with the views that a sink is to follow.
 fn unknown_views(sink: &SinkSpec, plan: &Plan) -> Vec<String> {
-    let known = || plan.outputs.iter().map(|output| output.view.name.as_str());
+    let known = || plan.views().map(|output| output.view.name.as_str());
     let named = sink.views.iter().map(String::as_str);
     let unknown = named.filter(|view| *view != ALL_VIEWS && !known().any(|name| name == *view));
     let messages = unknown.map(|view| {
-        let near = script::near(view, known());
+        let near = script::near(view, known().collect::<Vec<_>>());
         let hint = near.map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
         format!(
             "there is no view \"{view}\" for sink \"{}\"{hint}",
