@@ -67,28 +67,23 @@ CREATE VIEW visitor_products AS
 SELECT
     visitor_id,
     product_id,
-    count(*) AS actions,
     count(*) FILTER (WHERE action = 'view') AS views,
     count(*) FILTER (WHERE action = 'cart') AS carts,
     count(*) FILTER (WHERE action = 'purchase') AS purchases,
-    min(at) AS first_at,
-    max(at) AS last_at,
     max(at) FILTER (WHERE action = 'view') AS last_view_at,
     max(at) FILTER (WHERE action = 'cart') AS last_cart_at
 FROM actions
+WHERE product_id IS NOT NULL
 GROUP BY visitor_id, product_id;
-COMMENT ON VIEW visitor_products IS 'What each visitor did with each product, and without any.';
+COMMENT ON VIEW visitor_products IS 'What each visitor did with each product.';
 
 CREATE VIEW person_products AS
 SELECT
     coalesce(p.person_id, v.visitor_id) AS person_id,
     v.product_id,
-    sum(v.actions) AS actions,
     sum(v.views) AS views,
     sum(v.carts) AS carts,
     sum(v.purchases) AS purchases,
-    min(v.first_at) AS first_at,
-    max(v.last_at) AS last_at,
     max(v.last_view_at) AS last_view_at,
     max(v.last_cart_at) AS last_cart_at
 FROM visitor_products v
@@ -117,23 +112,40 @@ SELECT
     CAST(sum(purchases) AS BIGINT) AS purchases,
     count(person_id) AS people
 FROM person_products
-WHERE product_id IS NOT NULL
 GROUP BY product_id;
 COMMENT ON VIEW actions_by_product IS 'What people do with each product.';
 
-CREATE MATERIALIZED VIEW actions_by_user WITH (chart = 'table', title = 'Actions by user') AS
+CREATE VIEW visitor_totals AS
 SELECT
-    person_id AS user_id,
-    CAST(sum(actions) AS BIGINT) AS actions,
-    CAST(sum(views) AS BIGINT) AS views,
-    CAST(sum(carts) AS BIGINT) AS carts,
-    CAST(sum(purchases) AS BIGINT) AS purchases,
-    count(product_id) AS products,
-    min(first_at) AS first_at,
-    max(last_at) AS last_at
-FROM person_products
-WHERE person_id IS NOT NULL
-GROUP BY person_id;
+    visitor_id,
+    count(*) AS actions,
+    count(*) FILTER (WHERE action = 'view') AS views,
+    count(*) FILTER (WHERE action = 'cart') AS carts,
+    count(*) FILTER (WHERE action = 'purchase') AS purchases,
+    min(at) AS first_at,
+    max(at) AS last_at
+FROM actions
+WHERE visitor_id IS NOT NULL
+GROUP BY visitor_id;
+COMMENT ON VIEW visitor_totals IS 'What each visitor did.';
+
+CREATE MATERIALIZED VIEW actions_by_user WITH (chart = 'table', title = 'Actions by user') AS
+SELECT t.user_id, t.actions, t.views, t.carts, t.purchases, coalesce(n.products, 0) AS products, t.first_at, t.last_at
+FROM (
+    SELECT
+        coalesce(p.person_id, v.visitor_id) AS user_id,
+        CAST(sum(v.actions) AS BIGINT) AS actions,
+        CAST(sum(v.views) AS BIGINT) AS views,
+        CAST(sum(v.carts) AS BIGINT) AS carts,
+        CAST(sum(v.purchases) AS BIGINT) AS purchases,
+        min(v.first_at) AS first_at,
+        max(v.last_at) AS last_at
+    FROM visitor_totals v
+    LEFT JOIN people p ON p.visitor_id = v.visitor_id
+    WHERE p.removed IS NOT TRUE
+    GROUP BY coalesce(p.person_id, v.visitor_id)
+) t
+LEFT JOIN (SELECT person_id, count(*) AS products FROM person_products GROUP BY person_id) n ON n.person_id = t.user_id;
 COMMENT ON VIEW actions_by_user IS 'What each person does.';
 
 CREATE VIEW buying_actions AS

@@ -101,7 +101,7 @@ FROM (
     UNION ALL
     SELECT person_id, product_id, 'cart', last_cart_at FROM person_products
 )
-WHERE at IS NOT NULL AND person_id IS NOT NULL AND product_id IS NOT NULL;
+WHERE at IS NOT NULL AND person_id IS NOT NULL;
 COMMENT ON VIEW last_touches IS 'When each person last viewed each product and last put it into the cart.';
 
 CREATE VIEW matches AS

@@ -24,7 +24,7 @@
 CREATE VIEW recommendation_settings AS
 SELECT
     CAST(coalesce(max(value) FILTER (WHERE name = 'basket_cap'), '50') AS BIGINT) AS basket_cap,
-    CAST(coalesce(max(value) FILTER (WHERE name = 'history_cap'), '20') AS BIGINT) AS history_cap,
+    CAST(coalesce(max(value) FILTER (WHERE name = 'history_cap'), '10') AS BIGINT) AS history_cap,
     CAST(coalesce(max(value) FILTER (WHERE name = 'least_pairs'), '2') AS BIGINT) AS least_pairs
 FROM settings;
 COMMENT ON VIEW recommendation_settings IS 'The bounds in force, one row.';
@@ -107,7 +107,7 @@ FROM (
         person_id, product_id, last_view_at,
         row_number() OVER (PARTITION BY person_id ORDER BY last_view_at DESC, product_id) AS place
     FROM person_products
-    WHERE views > 0 AND person_id IS NOT NULL AND product_id IS NOT NULL
+    WHERE views > 0 AND person_id IS NOT NULL
 )
 WHERE place <= 100;
 COMMENT ON VIEW viewed_products IS 'The products that each person viewed last, the last one first.';

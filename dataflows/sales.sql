@@ -347,8 +347,8 @@ FROM (
     GROUP BY h.product_id
 )
 CROSS JOIN shop
-WHERE units_last_hour >= trending_units AND 24 * units_last_hour >= 2 * units_before;
-COMMENT ON VIEW trending_products IS 'Products that sold in the last full hour at twice the hourly rate of the 24 hours before it, or more.';
+WHERE units_last_hour >= trending_units AND 24 * units_last_hour >= trending_ratio * units_before;
+COMMENT ON VIEW trending_products IS 'Products that sold in the last full hour at `trending_ratio` times the hourly rate of the 24 hours before it, or more.';
 COMMENT ON COLUMN trending_products.ratio IS 'Rate of the last full hour over the rate before; empty if nothing was sold before.';
 
 CREATE MATERIALIZED VIEW sales_in_shop_currency WITH (chart = 'line', x = 'day', y = 'net_sales', title = 'Sales in the shop''s currency') AS

@@ -277,6 +277,7 @@ SELECT
     CAST(coalesce(max(value) FILTER (WHERE name = 'cart_idle_minutes'), '60') AS BIGINT) AS cart_idle_minutes,
     CAST(coalesce(max(value) FILTER (WHERE name = 'transfer_days'), '7') AS BIGINT) AS transfer_days,
     CAST(coalesce(max(value) FILTER (WHERE name = 'trending_units'), '3') AS BIGINT) AS trending_units,
+    CAST(coalesce(max(value) FILTER (WHERE name = 'trending_ratio'), '2') AS DECIMAL(9, 2)) AS trending_ratio,
     CAST(max(value) FILTER (WHERE name = 'clock_not_after') AS TIMESTAMP) AS clock_not_after
 FROM settings;
 COMMENT ON VIEW shop IS 'The settings in force, one row.';
@@ -287,4 +288,5 @@ COMMENT ON COLUMN shop.cover_days IS 'How many days, today included, are looked 
 COMMENT ON COLUMN shop.cart_idle_minutes IS 'After how long without a touch a cart without an order counts as abandoned.';
 COMMENT ON COLUMN shop.transfer_days IS 'After how many days a transfer that has not arrived whole is overdue.';
 COMMENT ON COLUMN shop.trending_units IS 'How many units an hour a product must sell to be called trending.';
+COMMENT ON COLUMN shop.trending_ratio IS 'How many times the rate of the 24 hours before it must sell at to be called trending.';
 COMMENT ON COLUMN shop.clock_not_after IS 'The shop''s clock never goes beyond this; without it, it follows the newest event.';
