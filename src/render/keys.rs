@@ -3,12 +3,14 @@
 //! Key columns flow in, the number of each row's group flows out; numbers begin at nought and are
 //! given out in the order in which groups are first met. A column of text is numbered by
 //! [`super::texts`], another by DataFusion's grouping by one column; where there are several, the
-//! numbers of their values are paired, and each pair has a number again. So a value is compared within its own column, and a group is found
-//! by twelve bytes; comparing whole rows touches as many places in memory as there are columns.
+//! numbers of their values are paired, and each pair has a number again. So a value is compared
+//! within its own column, and a group is found by twelve bytes; comparing whole rows touches as many
+//! places in memory as there are columns. Where a column is nested, whole rows are numbered by their
+//! bytes: those tell a null list from an empty one, which DataFusion's grouping does not.
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::common::cast::as_string_array;
@@ -17,6 +19,7 @@ use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use hashbrown::HashTable;
 
 use super::texts::Texts;
+use crate::row::{KeyTable, RowCodec};
 
 /// Finds groups by one or several columns.
 pub(super) struct KeyGroups {
@@ -29,6 +32,7 @@ pub(super) struct KeyGroups {
 /// Numbers the values of a column, or of several at once.
 enum Values {
     Texts(Texts),
+    Rows { codec: RowCodec, table: KeyTable },
     Any(Box<dyn GroupValues>),
 }
 
@@ -39,6 +43,15 @@ impl Values {
         {
             return Ok(Values::Texts(Texts::default()));
         }
+        if schema
+            .fields()
+            .iter()
+            .any(|field| field.data_type().is_nested())
+        {
+            let codec = RowCodec::for_fields(schema.fields())?;
+            let table = KeyTable::default();
+            return Ok(Values::Rows { codec, table });
+        }
         let values = new_group_values(schema, &GroupOrdering::None)?;
         Ok(Values::Any(values))
     }
@@ -46,6 +59,7 @@ impl Values {
     fn len(&self) -> usize {
         match self {
             Values::Texts(texts) => texts.len(),
+            Values::Rows { table, .. } => table.len(),
             Values::Any(values) => values.len(),
         }
     }
@@ -54,6 +68,12 @@ impl Values {
         match self {
             Values::Texts(texts) => {
                 texts.intern(as_string_array(&keys[0])?, numbers);
+                Ok(())
+            }
+            Values::Rows { codec, table } => {
+                let rows = codec.encode_keys(keys, keys[0].len())?;
+                numbers.clear();
+                numbers.extend(rows.iter().map(|row| table.intern(row).0));
                 Ok(())
             }
             Values::Any(values) => values.intern(keys, numbers),

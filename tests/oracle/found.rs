@@ -65,3 +65,24 @@ fn the_first_no_rows() {
     ends(sql, events, "counted", &["c=0"], 0, "");
     agrees(sql, events);
 }
+
+/// A null list is not an empty one, however the rows come.
+#[test]
+fn null_and_empty_lists_are_groups_of_their_own() {
+    agrees(
+        "CREATE TABLE t (tags TEXT[], n INT);
+         CREATE MATERIALIZED VIEW twice AS SELECT DISTINCT tags AS a, tags AS b, 'x' AS c FROM t;
+         CREATE MATERIALIZED VIEW counted AS SELECT tags, count(*) AS c, sum(n) AS s FROM t GROUP BY tags;
+         CREATE MATERIALIZED VIEW kinds AS SELECT n, count(DISTINCT tags) AS c FROM t GROUP BY n;",
+        r#"
+        t + {"tags": null, "n": 1}
+        t + {"tags": [], "n": 2}
+        t + {"tags": ["a"], "n": 1}
+        t + {"tags": [null], "n": 1}
+
+        t - {"tags": [], "n": 2}
+        t + {"tags": [], "n": 1}
+
+        t - {"tags": null, "n": 1}"#,
+    );
+}
