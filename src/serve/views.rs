@@ -337,7 +337,7 @@ pub(super) fn unknown_view(app: &App, snapshot: &Snapshot, name: &str) -> Proble
     let message = if script.view(name).is_some() {
         format!("the answer of view \"{name}\" is not kept; CREATE MATERIALIZED VIEW keeps one")
     } else if script.table(name).is_some() {
-        format!("the rows of table \"{name}\" are not held; views are read")
+        format!("\"{name}\" is a table; views are read")
     } else {
         let names = snapshot.views().map(|output| output.view.name.as_str());
         let near = near(name, names.collect::<Vec<_>>());

@@ -167,7 +167,7 @@ impl CopyIn {
         let mut writer = self.shared.writer(&program, &self.table.name).await?;
         let write = writer.insert(&rows)?;
         drop(writer);
-        super::write::wait_visible(&self.shared.live, Some(write)).await?;
+        super::write::wait_visible(&self.shared.live, write).await?;
         Ok(Outcome::Tag(format!("COPY {}", records.len())))
     }
 

@@ -87,18 +87,22 @@ impl Writer {
     }
 
     /// Adds rows; they have all columns of the table.
-    pub(super) fn insert(&mut self, rows: &RecordBatch) -> Result<InEpoch, SessionError> {
+    pub(super) fn insert(&mut self, rows: &RecordBatch) -> Result<Option<InEpoch>, SessionError> {
         check_nulls(&self.table, rows)?;
         self.write(rows, None)
     }
 
     /// Takes rows back.
-    fn delete(&mut self, rows: &RecordBatch) -> Result<InEpoch, SessionError> {
+    fn delete(&mut self, rows: &RecordBatch) -> Result<Option<InEpoch>, SessionError> {
         self.write(rows, Some(vec![-1; rows.num_rows()]))
     }
 
     /// Exchanges rows for others.
-    fn update(&mut self, old: &RecordBatch, new: &RecordBatch) -> Result<InEpoch, SessionError> {
+    fn update(
+        &mut self,
+        old: &RecordBatch,
+        new: &RecordBatch,
+    ) -> Result<Option<InEpoch>, SessionError> {
         check_nulls(&self.table, new)?;
         let both = concat_batches(&old.schema(), [old, new]).map_err(internal)?;
         let mut diffs = vec![-1; old.num_rows()];
@@ -110,10 +114,10 @@ impl Writer {
         &mut self,
         rows: &RecordBatch,
         diffs: Option<Vec<i64>>,
-    ) -> Result<InEpoch, SessionError> {
+    ) -> Result<Option<InEpoch>, SessionError> {
         let (sender, receiver) = watch::channel(0);
         if rows.num_rows() == 0 {
-            return Ok(self.last.0.clone().unwrap_or(receiver));
+            return Ok(self.last.0.clone());
         }
         let told = move |epoch| {
             sender.send_replace(epoch);
@@ -121,8 +125,8 @@ impl Writer {
         self.live
             .write(&self.table.name, rows, diffs, told)
             .map_err(|error| SessionError::new(Code::Stopping, error.to_string()))?;
-        self.last.0 = Some(receiver.clone());
-        Ok(receiver)
+        self.last.0 = Some(receiver);
+        Ok(self.last.0.clone())
     }
 }
 
@@ -195,7 +199,7 @@ impl Session {
             }
             _ => return Err(unsupported("this way to write")),
         };
-        self.written.push(write);
+        self.written.extend(write);
         Ok(Outcome::Tag(tag))
     }
 
@@ -220,7 +224,7 @@ impl Session {
             writer.settle().await?;
             let rows = self.latest().rows(name);
             let rows = rows.ok_or_else(|| SessionError::no_relation(name))?;
-            self.written.push(writer.delete(&rows)?);
+            self.written.extend(writer.delete(&rows)?);
         }
         Ok(Outcome::Tag("TRUNCATE TABLE".to_owned()))
     }

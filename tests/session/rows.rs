@@ -109,6 +109,9 @@ fn rows_come_from_queries_and_parameters() {
 fn what_does_not_fit_changes_nothing() {
     let desk = Desk::open(SHOP, 2);
     let mut client = desk.client();
+    // Nothing to do is done at once.
+    assert_eq!(client.does("DELETE FROM sales"), "DELETE 0");
+    assert_eq!(client.does("UPDATE sales SET quantity = 1"), "UPDATE 0");
     let faults = [
         ("INSERT INTO sales VALUES ('a', NULL)", "23502"),
         ("INSERT INTO products (category) VALUES ('toys')", "23502"),
