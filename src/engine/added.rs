@@ -34,6 +34,7 @@ pub(super) fn plan_part(
     let mut script = Script {
         sources: Arc::clone(&addition.sources),
         models: program.script.models.clone(),
+        functions: program.script.functions.clone(),
         ..Script::default()
     };
     let mut purpose = Purpose {

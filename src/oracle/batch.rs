@@ -73,6 +73,7 @@ pub fn answers_at(
 fn context(script: &Script) -> Result<SessionContext, DataFusionError> {
     let base = crate::plan::batch_context()?;
     base.register_udf(model::function(&script.models));
+    crate::plan::register_functions(&base, script)?;
     let rules = base.state().optimizers().to_vec().into_iter();
     let rules = rules
         .filter(|rule| NEEDED_RULES.contains(&rule.name()))

@@ -54,7 +54,8 @@ pub use clock::{clock_at, clock_reading, clock_second};
 pub use program::{plan, plan_for, references};
 pub use purpose::{Kept, Purpose};
 pub use session::{
-    batch_context, blocks_schema, define_views, for_batch, query_plan, rejects_schema, set_clock,
+    batch_context, blocks_schema, define_views, for_batch, query_plan, register_functions,
+    rejects_schema, set_clock,
 };
 pub use state::{Class, State, class, state};
 pub use window::{RankLimit, WindowCall};

@@ -140,6 +140,7 @@ pub(super) fn planning_context(
     datafusion_functions_json::register_all(&mut context)?;
     clock::register(&context, Known::Name);
     context.register_udf(model::function(&script.models));
+    register_functions(&context, script)?;
     let catalog = context
         .catalog("datafusion")
         .ok_or_else(|| plan_datafusion_err!("a session has no default catalog"))?;
@@ -161,6 +162,43 @@ pub(super) fn planning_context(
         declare(&context, table_reference(&table.name), table.schema())?;
     }
     Ok(context)
+}
+
+/// Makes the functions of a program known to a session.
+///
+/// # Errors
+/// If a name is taken.
+pub fn register_functions(
+    context: &SessionContext,
+    script: &Script,
+) -> Result<(), DataFusionError> {
+    let state = context.state();
+    let is_taken = |name: &str| {
+        state.scalar_functions().contains_key(name)
+            || state.aggregate_functions().contains_key(name)
+            || state.window_functions().contains_key(name)
+    };
+    let functions = &script.functions;
+    let scalars = functions.scalars.iter().map(|function| function.name());
+    let aggregates = functions.aggregates.iter().map(|function| function.name());
+    let windows = functions.windows.iter().map(|function| function.name());
+    if let Some(name) = scalars
+        .chain(aggregates)
+        .chain(windows)
+        .find(|name| is_taken(name))
+    {
+        return plan_err!("there is a function {name}() already: give the program's another name");
+    }
+    for function in &functions.scalars {
+        context.register_udf(function.as_ref().clone());
+    }
+    for function in &functions.aggregates {
+        context.register_udaf(function.as_ref().clone());
+    }
+    for function in &functions.windows {
+        context.register_udwf(function.as_ref().clone());
+    }
+    Ok(())
 }
 
 /// Makes a relation known by its schema alone.

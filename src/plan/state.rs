@@ -39,12 +39,31 @@ pub enum Class {
 pub fn class(aggregate: &Aggregate) -> Class {
     let name = aggregate.function.name();
     let is_extremum = matches!(name, "min" | "max");
+    // By their whole names: a program's own aggregate may begin like one of these.
     let accumulable = matches!(
         name,
-        "count" | "sum" | "avg" | "bool_and" | "bool_or" | "corr" | "covar_samp" | "covar_pop"
-    ) || name.starts_with("stddev")
-        || name.starts_with("var")
-        || name.starts_with("regr_");
+        "count"
+            | "sum"
+            | "avg"
+            | "bool_and"
+            | "bool_or"
+            | "corr"
+            | "covar_samp"
+            | "covar_pop"
+            | "stddev"
+            | "stddev_pop"
+            | "var"
+            | "var_pop"
+            | "regr_slope"
+            | "regr_intercept"
+            | "regr_count"
+            | "regr_r2"
+            | "regr_avgx"
+            | "regr_avgy"
+            | "regr_sxx"
+            | "regr_syy"
+            | "regr_sxy"
+    );
     match (is_extremum, accumulable, aggregate.distinct) {
         (true, _, _) => Class::Extremum,
         (_, true, true) => Class::Distinct,

@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 mod fault;
+mod functions;
 mod literal;
 mod load;
 mod options;
@@ -27,6 +28,7 @@ mod text;
 mod types;
 
 pub use fault::{Fault, Faults, Sources, near};
+pub use functions::Functions;
 pub use load::{LoadError, load};
 
 use crate::model::Model;
@@ -49,6 +51,8 @@ pub struct Script {
     pub views: Vec<View>,
     /// The models that `score` asks.
     pub models: Vec<Arc<Model>>,
+    /// The functions of the program that runs it; none until the program puts them in.
+    pub functions: Functions,
     /// The texts that it was read from, for messages.
     pub sources: Arc<Sources>,
 }
@@ -212,6 +216,7 @@ fn parse_with(sources: Sources, known: BTreeSet<String>) -> Result<Script, Fault
             tables,
             views,
             models,
+            functions: Functions::default(),
             sources: Arc::clone(&sources),
         })
     } else {

@@ -9,11 +9,13 @@
 //! at its start.
 
 mod aggregate;
+mod all_aggregates;
 mod case;
 mod choices;
 mod expression;
 mod fixed;
 mod found;
+mod functions;
 mod lateral;
 mod nested;
 mod query;
