@@ -30,17 +30,18 @@ macro_rules! files {
     };
 }
 
-/// The scripts of `dataflows/` that the traffic feeds.
-const SCRIPTS: [(&str, &str); 11] = files!["dataflows":
-    "behavior.sql", "decisions.sql", "inventory.sql", "live_commerce.sql", "monitoring.sql",
-    "orders.sql", "recommendation.sql", "sales.sql", "support.sql", "tables.sql",
+/// The scripts of `dataflows/` that the traffic feeds, and those that they read.
+const SCRIPTS: [(&str, &str); 16] = files!["dataflows":
+    "adapters/rees46.sql", "adapters/retailrocket.sql", "adapters/segment.sql", "behavior.sql",
+    "decisions.sql", "fraud.sql", "inventory.sql", "live_commerce.sql", "monitoring.sql",
+    "orders.sql", "recommendation.sql", "sales.sql", "sources.sql", "support.sql", "tables.sql",
     "time_and_people.sql",
 ];
 
 /// How the shop wants to be measured: a table each.
-const SHOP: [(&str, &str); 6] = files!["data/samples/shop":
-    "accessories.csv", "exchange_rates.csv", "locations.csv", "low_stock_thresholds.csv",
-    "settings.csv", "utc_offsets.csv",
+const SHOP: [(&str, &str); 8] = files!["data/samples/shop":
+    "accessories.csv", "exchange_rates.csv", "fraud_rules.csv", "locations.csv",
+    "low_stock_thresholds.csv", "places.csv", "settings.csv", "utc_offsets.csv",
 ];
 
 /// Watch a made-up shop live, in the browser

@@ -53,6 +53,9 @@ const COMMON: &str = "common_sub_expression_eliminate";
 /// The last of DataFusion's rules that make joins of sub-queries.
 const LAST_DECORRELATION: &str = "decorrelate_lateral_join";
 
+/// The rule that puts joins in another order, so that fewer of them pair every row with every other.
+const JOIN_ORDER: &str = "eliminate_cross_join";
+
 /// The analyser's rules.
 pub(super) fn analyzer() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = Analyzer::new().rules;
@@ -77,6 +80,7 @@ pub(super) fn optimizer() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
             DEPENDENT_KEYS => Arc::new(WhereKeysHaveNames(rule)),
             SIMPLIFICATION => Arc::new(CoerceAgain(rule)),
             COMMON => Arc::new(WithoutClock(rule)),
+            JOIN_ORDER => Arc::new(WhereKeysAreOfTwo(rule)),
             _ => rule,
         });
         if is_last {
@@ -97,6 +101,55 @@ pub(super) fn batch_optimizer() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules.insert(last, Arc::new(JoinCorrelated(Reach::Any)));
     rules.insert(0, Arc::new(JoinCorrelated(Reach::Beyond)));
     rules
+}
+
+/// The rule that orders joins anew, where no key of a join is made of columns of several relations:
+/// such a key belongs to no join of two of them, and the rule forgets it.
+#[derive(Debug)]
+struct WhereKeysAreOfTwo(Arc<dyn OptimizerRule + Send + Sync>);
+
+impl OptimizerRule for WhereKeysAreOfTwo {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        plan.transform_down_with_subqueries(|part| {
+            if has_key_of_several(&part)? {
+                return Ok(Transformed::no(part));
+            }
+            let ordered = self.0.rewrite(part, config)?;
+            Ok(Transformed::new(
+                ordered.data,
+                ordered.transformed,
+                TreeNodeRecursion::Jump,
+            ))
+        })
+    }
+}
+
+/// Whether any join of a plan has a key one side of which has columns of several relations.
+fn has_key_of_several(plan: &LogicalPlan) -> Result<bool> {
+    let of_several = |side: &Expr| {
+        let columns = side.column_refs();
+        let relations: HashSet<_> = columns.iter().map(|column| &column.relation).collect();
+        relations.len() > 1
+    };
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Join(join) = node {
+            found |= join.on.iter().any(|(a, b)| of_several(a) || of_several(b));
+        }
+        Ok(match found {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(found)
 }
 
 /// Writes down the type of each product and remainder of decimals, as a cast to it. A cast that
