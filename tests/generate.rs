@@ -215,7 +215,7 @@ impl EventSink for Arrivals {
 #[test]
 fn a_refund_may_arrive_before_its_order() {
     let options = GenerateOptions {
-        events: 200_000,
+        events: 400_000,
         ..small_shop()
     };
     let mut arrivals = Arrivals::default();
