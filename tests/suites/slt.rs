@@ -37,7 +37,8 @@ macro_rules! files {
 }
 
 files![
-    aggregate, distinct, extremum, general, join, map, recursion, set, subquery, topk, window
+    aggregate, distinct, extremum, general, grouping, join, map, recursion, set, subquery, topk,
+    window
 ];
 
 #[test]

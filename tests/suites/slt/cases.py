@@ -116,6 +116,11 @@ CASES = [
         "SELECT id, sum(units) OVER (PARTITION BY item) AS of_item, count(*) OVER () AS of_all FROM sales",
         "SELECT id, first_value(id) OVER (PARTITION BY shop ORDER BY id) AS first FROM sales",
     ]),
+    Case("grouping", "Several groupings at once.", STEPS, [
+        "SELECT item, shop, count(*) AS n FROM sales GROUP BY GROUPING SETS ((item), (shop), ())",
+        "SELECT item, shop, sum(units) AS units FROM sales GROUP BY ROLLUP (item, shop)",
+        "SELECT shop, item, count(*) AS n FROM sales WHERE units > 1 GROUP BY CUBE (shop, item)",
+    ]),
     Case("recursion", "What follows from what, over and over.", [
         ["CREATE TABLE part_of (part INT, whole INT)"],
         ["INSERT INTO part_of VALUES (2, 1), (3, 1), (4, 2), (5, 4), (7, 6)"],
