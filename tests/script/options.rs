@@ -116,7 +116,7 @@ fn options_that_are_wrong_are_refused() {
         "«colour» = 'red'",
         "a table has no option `colour`",
         "the options of a table are `event_time`, `dedup`, `dedup_horizon`, `deleted`, \
-         `time_unit` and `fields`",
+         `time_unit`, `fields` and `held`",
     );
     check_option_fault(
         "dedup = 'id', «dedup» = 'at'",
