@@ -42,6 +42,7 @@ mod reference;
 mod refuse;
 mod rules;
 mod session;
+mod sets;
 mod state;
 mod subquery;
 mod temporal;

@@ -26,6 +26,7 @@ use super::clock;
 use super::correlated::{JoinCorrelated, NotInAsNotExists};
 use super::first::NumberDistinctOn;
 use super::reference::Reach;
+use super::sets::CountOccurrences;
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
@@ -58,8 +59,15 @@ const JOIN_ORDER: &str = "eliminate_cross_join";
 
 /// The analyser's rules.
 pub(super) fn analyzer() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules = Analyzer::new().rules;
+    let mut rules = batch_analyzer();
     rules.push(Arc::new(PinDecimals));
+    rules
+}
+
+/// The analyser's rules of a batch session.
+pub(super) fn batch_analyzer() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(CountOccurrences));
     rules
 }
 

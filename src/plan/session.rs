@@ -37,6 +37,7 @@ pub(super) const SYSTEM: &str = "tillrace";
 pub fn batch_context() -> Result<SessionContext, DataFusionError> {
     let state = SessionStateBuilder::new_with_default_features()
         .with_config(config())
+        .with_analyzer_rules(rules::batch_analyzer())
         .with_optimizer_rules(rules::batch_optimizer())
         .build();
     let mut context = SessionContext::new_with_state(state);

@@ -31,7 +31,7 @@ use super::outcome::Described;
 use crate::catalog::Snapshot;
 use crate::engine::Program;
 use crate::model;
-use crate::plan::{batch_context, query_plan};
+use crate::plan::{batch_context, query_plan, register_functions};
 use crate::script::{SYSTEM_SCHEMA, Script};
 
 /// The schema in which tables and views lie.
@@ -61,10 +61,10 @@ pub(super) struct Target {
 
 impl Queries {
     /// Prepares what all queries share; together they may take so many bytes of memory, and they may
-    /// ask the models of the script.
+    /// ask the models of the script and call the functions of its program.
     ///
     /// # Errors
-    /// If DataFusion has no session.
+    /// If DataFusion has no session, or a function's name is taken.
     pub(super) fn new(bytes: usize, script: &Script) -> Result<Queries, DataFusionError> {
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let runtime = RuntimeEnvBuilder::new()
@@ -73,6 +73,7 @@ impl Queries {
             .build_arc()?;
         let base = batch_context()?;
         base.register_udf(model::function(&script.models));
+        register_functions(&base, script)?;
         let base = base.state();
         let config = base.config().clone().with_target_partitions(1);
         let base = SessionStateBuilder::new_from_existing(base)

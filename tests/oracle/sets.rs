@@ -85,3 +85,101 @@ fn values_as_a_relation_and_sets_that_count() {
         EVENTS.trim_start(),
     );
 }
+
+const SALES: &str =
+    "CREATE TABLE sales (item TEXT, n BIGINT); CREATE TABLE items (name TEXT, n BIGINT);";
+
+/// pen x 4, cup x 3, hat and two rows of nothing sold; pen, cup x 2, ink and one of nothing held.
+fn sales() -> String {
+    let sold = ["pen", "pen", "pen", "pen", "cup", "cup", "cup", "hat"];
+    let held = ["pen", "cup", "cup", "ink"];
+    let line = |table: &str, column: &str, name: &str| {
+        format!(r#"{table} + {{"{column}": "{name}", "n": 1}}"#)
+    };
+    let mut lines: Vec<String> = sold.map(|item| line("sales", "item", item)).into();
+    lines.extend(held.map(|name| line("items", "name", name)));
+    lines.extend(vec![r#"sales + {"item": null, "n": 1}"#.to_owned(); 2]);
+    lines.push(r#"items + {"name": null, "n": 1}"#.to_owned());
+    lines.join("\n")
+}
+
+/// How often a row occurs counts, nulls are equal, and both sides may change.
+#[test]
+fn rest_of_all_occurrences() {
+    let sql = format!(
+        "{SALES} CREATE MATERIALIZED VIEW v AS
+           SELECT item, n FROM sales EXCEPT ALL SELECT name, n FROM items;"
+    );
+    let before = [
+        "item=NULL, n=1",
+        "item=cup, n=1",
+        "item=hat, n=1",
+        "item=pen, n=1",
+        "item=pen, n=1",
+        "item=pen, n=1",
+    ];
+    ends(&sql, &sales(), "v", &before, 0, "");
+    let changed = format!(
+        "{}\n\n{}\n\n{}",
+        sales(),
+        r#"items - {"name": "cup", "n": 1}"#,
+        r#"sales - {"item": "pen", "n": 1}
+           items + {"name": "pen", "n": 1}
+           items + {"name": "hat", "n": 1}
+           items + {"name": "hat", "n": 1}"#
+    );
+    let after = [
+        "item=NULL, n=1",
+        "item=cup, n=1",
+        "item=cup, n=1",
+        "item=pen, n=1",
+    ];
+    ends(&sql, &changed, "v", &after, 0, "");
+}
+
+#[test]
+fn common_to_all_occurrences() {
+    let sql = format!(
+        "{SALES} CREATE MATERIALIZED VIEW v AS
+           SELECT item FROM sales INTERSECT ALL SELECT name FROM items;"
+    );
+    let before = ["item=NULL", "item=cup", "item=cup", "item=pen"];
+    ends(&sql, &sales(), "v", &before, 0, "");
+    let more = r#"items + {"name": "pen", "n": 2}
+        items + {"name": "pen", "n": 3}
+        items + {"name": "hat", "n": 3}
+        items + {"name": "hat", "n": 3}
+        sales - {"item": "cup", "n": 1}
+        sales - {"item": "cup", "n": 1}"#;
+    let after = [
+        "item=NULL",
+        "item=cup",
+        "item=hat",
+        "item=pen",
+        "item=pen",
+        "item=pen",
+    ];
+    ends(&sql, &format!("{}\n\n{more}", sales()), "v", &after, 0, "");
+}
+
+/// One in another, with a cast between them, of distinct rows, and where a sub-query looks outward.
+#[test]
+fn sets_that_count_within_others() {
+    agrees(
+        &format!(
+            "{SALES}
+             CREATE MATERIALIZED VIEW chain AS SELECT item FROM sales EXCEPT ALL SELECT name FROM items
+               EXCEPT ALL (SELECT item FROM sales INTERSECT ALL SELECT name FROM items);
+             CREATE MATERIALIZED VIEW same AS SELECT n FROM sales EXCEPT ALL SELECT n FROM sales WHERE item > 'd';
+             CREATE MATERIALIZED VIEW few AS SELECT DISTINCT item FROM sales EXCEPT ALL SELECT name FROM items;
+             CREATE MATERIALIZED VIEW typed AS SELECT n FROM sales EXCEPT ALL SELECT CAST(n AS INT) FROM items;
+             CREATE MATERIALIZED VIEW read AS WITH rest AS
+               (SELECT item FROM sales EXCEPT ALL SELECT name FROM items)
+               SELECT item, count(*) AS c FROM rest GROUP BY item;
+             CREATE MATERIALIZED VIEW asked AS SELECT name, (SELECT count(*) FROM
+               (SELECT n FROM sales WHERE item = name EXCEPT ALL SELECT n FROM items AS i WHERE i.name = o.name)) AS c
+               FROM items AS o;"
+        ),
+        &format!("{}\n\nsales - {{\"item\": \"pen\", \"n\": 1}}", sales()),
+    );
+}

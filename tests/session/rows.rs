@@ -1,6 +1,11 @@
 //! Rows that sessions write, and what reads them.
 
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
+use tillrace::script::Functions;
 use tillrace::session::Outcome;
 
 use crate::support::Desk;
@@ -185,4 +190,33 @@ fn a_flush_shows_what_others_have_written() {
         let rows = reader.rows("SELECT count(*) FROM sales");
         assert_eq!(rows, [(2 * round).to_string()]);
     }
+}
+
+/// A query that is asked knows what the program brings, as a view does, and counts occurrences.
+#[test]
+fn queries_know_functions_and_count_occurrences() {
+    let text = DataType::Utf8;
+    let same = |args: &[ColumnarValue]| Ok(args[0].clone());
+    let same = create_udf(
+        "same_text",
+        vec![text.clone()],
+        text,
+        Volatility::Immutable,
+        Arc::new(same),
+    );
+    let functions = Functions::default().with_scalar(same);
+    let sql = "CREATE TABLE s (item TEXT) WITH (held = true);
+        CREATE TABLE i (item TEXT) WITH (held = true);
+        CREATE VIEW rest AS SELECT same_text(item) AS item FROM s EXCEPT ALL SELECT item FROM i;";
+    let desk = Desk::with_functions(sql, functions);
+    let mut client = desk.client();
+    client.does("INSERT INTO s VALUES ('pen'), ('pen'), ('pen'), ('cup'), (NULL)");
+    client.does("INSERT INTO i VALUES ('pen'), ('cup'), ('cup'), (NULL)");
+    client.does("FLUSH");
+    assert_eq!(client.rows("SELECT * FROM rest"), ["pen", "pen"]);
+    let rest = "SELECT same_text(item) AS item FROM s EXCEPT ALL SELECT item FROM i";
+    assert_eq!(client.rows(rest), ["pen", "pen"]);
+    let mut common = client.rows("SELECT item FROM i INTERSECT ALL SELECT same_text(item) FROM s");
+    common.sort();
+    assert_eq!(common, ["cup", "null", "pen"]);
 }

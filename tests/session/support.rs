@@ -9,7 +9,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
 use tillrace::engine::{Config, Live, LiveConfig, Ticks, Wiring};
 use tillrace::plan::{self, Purpose};
-use tillrace::script;
+use tillrace::script::{self, Functions};
 use tillrace::session::{Outcome, Session, SessionError, SessionLimits, Sessions};
 use tokio::runtime::{Builder, Runtime};
 
@@ -34,9 +34,22 @@ impl Desk {
 
     /// The same with a limit on the memory of the process.
     pub fn limited(script: &str, workers: usize, memory_limit: Option<u64>) -> Desk {
+        Desk::of(script, Functions::default(), workers, memory_limit)
+    }
+
+    /// An engine in a program that brings functions along.
+    pub fn with_functions(script: &str, functions: Functions) -> Desk {
+        Desk::of(script, functions, 1, None)
+    }
+
+    fn of(script: &str, functions: Functions, workers: usize, memory_limit: Option<u64>) -> Desk {
         let mut sources = script::Sources::default();
         sources.insert(PathBuf::from("test.sql"), script.to_owned());
         let script = script::parse(sources).unwrap_or_else(|faults| panic!("{faults}"));
+        let script = script::Script {
+            functions,
+            ..script
+        };
         let purpose = Purpose::of_sessions(&script);
         let plan = plan::plan_for(Arc::new(script), &purpose);
         let plan = plan.unwrap_or_else(|faults| panic!("{faults}"));

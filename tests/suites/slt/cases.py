@@ -94,6 +94,9 @@ CASES = [
         "SELECT item FROM sales UNION ALL SELECT item FROM items",
         "SELECT item FROM sales EXCEPT SELECT item FROM items",
         "SELECT item FROM items INTERSECT SELECT item FROM sales",
+        "SELECT item FROM sales EXCEPT ALL SELECT item FROM items",
+        "SELECT item FROM sales INTERSECT ALL (SELECT item FROM items UNION ALL SELECT item FROM items)",
+        "SELECT shop, item FROM sales EXCEPT ALL SELECT 'north', item FROM items",
         "SELECT item, count(*) AS n FROM (SELECT item FROM sales UNION ALL SELECT kind FROM items) AS u GROUP BY item",
     ]),
     Case("topk", "The first rows of groups, and of all.", STEPS, [
