@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::dml::InsertOp;
@@ -185,16 +185,16 @@ impl Session {
         let count = found.num_rows();
         let (write, tag) = match op {
             WriteOp::Insert(InsertOp::Append) => {
-                let rows = of_table(&found, 0, &schema)?;
+                let rows = of_table(&found, 0, &schema, sql)?;
                 (writer.insert(&rows)?, format!("INSERT 0 {count}"))
             }
             WriteOp::Delete => {
-                let rows = of_table(&found, 0, &schema)?;
+                let rows = of_table(&found, 0, &schema, sql)?;
                 (writer.delete(&rows)?, format!("DELETE {count}"))
             }
             WriteOp::Update => {
-                let old = of_table(&found, 0, &schema)?;
-                let new = of_table(&found, width, &schema)?;
+                let old = of_table(&found, 0, &schema, sql)?;
+                let new = of_table(&found, width, &schema, sql)?;
                 (writer.update(&old, &new)?, format!("UPDATE {count}"))
             }
             _ => return Err(unsupported("this way to write")),
@@ -356,15 +356,24 @@ fn old_and_new(
     both.map_err(|error| SessionError::of_datafusion(&error, sql))
 }
 
-/// Some columns of what was found, as rows of a table.
+/// Some columns of what was found, as rows of a table. The value of a parameter may be of another
+/// type than its column.
 fn of_table(
     found: &RecordBatch,
     from: usize,
     schema: &SchemaRef,
+    sql: &str,
 ) -> Result<RecordBatch, SessionError> {
-    let columns = found.columns().iter().skip(from);
-    let columns = columns.take(schema.fields().len()).cloned();
-    RecordBatch::try_new(nullable(schema), columns.collect()).map_err(internal)
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    let columns = found.columns().iter().skip(from).zip(schema.fields());
+    let columns = columns
+        .map(|(column, field)| cast_with_options(column, field.data_type(), &options))
+        .collect::<Result<_, _>>()
+        .map_err(|error| SessionError::of_datafusion(&error.into(), sql))?;
+    RecordBatch::try_new(nullable(schema), columns).map_err(internal)
 }
 
 /// A table's columns, without a word about nulls: which are looked for by [`check_nulls`].

@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
-use datafusion::common::{ParamValues, ScalarValue};
-use datafusion_postgres::arrow_pg::datatypes::df::deserialize_parameters_with_server_types;
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::ScalarValue;
 use datafusion_postgres::arrow_pg::datatypes::into_pg_type;
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::portal::{Format, Portal};
@@ -27,6 +26,7 @@ use super::commands::{Told, no_cursor};
 use super::connection::{Connection, Ended, Sending};
 use super::fault::{Fault, Trouble};
 use super::startup::ready;
+use super::values::{are_as_found, values};
 use super::wire::WireError;
 use crate::session::{Described, Outcome};
 
@@ -145,7 +145,7 @@ impl Connection {
         let statement = Arc::new(StoredStatement::new(name, (), types));
         let portal = Portal::try_new(&bind, statement)?;
         let bound = Bound {
-            values: values(&portal, &prepared)?,
+            values: values(&portal, &prepared.described, &prepared.types)?,
             prepared,
             format: portal.result_column_format.clone(),
             answer: None,
@@ -205,7 +205,10 @@ impl Connection {
                 return Ok(());
             }
             match self.execute(&prepared.sql, &bound.values).await? {
-                Outcome::Rows(rows) => bound.answer = Some(Answer::rows(rows, &bound.format)?),
+                Outcome::Rows(rows) => {
+                    check_columns(bound, rows.schema())?;
+                    bound.answer = Some(Answer::rows(rows, &bound.format)?);
+                }
                 Outcome::Subscription(changes) => {
                     bound.answer = Some(Answer::changes(changes, &bound.format)?);
                 }
@@ -285,19 +288,28 @@ fn types(said: &[u32], found: &[DataType]) -> Result<Vec<Type>, Trouble> {
     (0..count).map(of).collect()
 }
 
-/// The values that a client gives, as the session takes them.
-fn values(portal: &Portal<()>, prepared: &Prepared) -> Result<Vec<ScalarValue>, Trouble> {
-    let found = &prepared.described.parameters;
-    let count = prepared.types.len();
-    // What the session takes for text may be anything that becomes text.
-    let is_text = |place: usize| found.get(place) == Some(&DataType::Utf8);
-    let found: Vec<Option<&DataType>> = (0..count)
-        .map(|place| found.get(place).filter(|_| !is_text(place)))
-        .collect();
-    let types: Vec<Option<&Type>> = prepared.types.iter().map(Some).collect();
-    let values = deserialize_parameters_with_server_types(portal, &found, &types)?;
-    match values {
-        ParamValues::List(values) => Ok(values.into_iter().map(|value| value.value).collect()),
-        ParamValues::Map(_) => Err(Fault::new("XX000", "parameters have no names").into()),
+/// Refuses columns that are of other types than the client was told: it would misread them. They
+/// may be where a value has kept another type than its parameter was found to have.
+fn check_columns(bound: &Bound, columns: &Schema) -> Result<(), Trouble> {
+    let described = &bound.prepared.described;
+    let Some(told) = described.schema.as_deref() else {
+        return Ok(());
+    };
+    if are_as_found(&bound.values, &described.parameters) {
+        return Ok(());
     }
+    let format = &Format::UnifiedText;
+    for (told, column) in fields(told, format)?.iter().zip(fields(columns, format)?) {
+        if told.datatype() != column.datatype() {
+            let message = format!(
+                "with these values column \"{}\" is {}, not {}",
+                told.name(),
+                column.datatype(),
+                told.datatype()
+            );
+            let hint = "cast the parameter, as in $1::double precision";
+            return Err(Fault::new("42804", message).hint(hint).into());
+        }
+    }
+    Ok(())
 }

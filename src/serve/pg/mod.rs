@@ -16,6 +16,7 @@ mod fault;
 mod float;
 mod startup;
 mod tailor;
+mod values;
 mod wire;
 
 use std::collections::HashMap;
