@@ -5,6 +5,7 @@ mod deciding;
 mod following;
 mod operating;
 mod postgres;
+mod postgres_writing;
 mod pushing;
 mod querying;
 mod reading;

@@ -13,14 +13,14 @@ use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 use crate::support::{SHOP, Shop, local};
 
 /// A shop, and a driver's connection to it.
-struct Asked {
+pub struct Asked {
     // Before the runtime, which drives its connection.
-    client: Client,
-    runtime: Runtime,
-    shop: Shop,
+    pub client: Client,
+    pub runtime: Runtime,
+    pub shop: Shop,
 }
 
-fn shop(tokens: Vec<Token>, limits: Limits) -> Shop {
+pub fn shop(tokens: Vec<Token>, limits: Limits) -> Shop {
     let mut config = local();
     config.pg = vec![(Ipv4Addr::LOCALHOST, 0).into()];
     config.tokens = tokens;
@@ -28,7 +28,7 @@ fn shop(tokens: Vec<Token>, limits: Limits) -> Shop {
     Shop::with(SHOP, 2, config)
 }
 
-async fn connect(shop: &Shop, password: &str) -> Result<Client, Error> {
+pub async fn connect(shop: &Shop, password: &str) -> Result<Client, Error> {
     let mut config = Config::new();
     config
         .host("127.0.0.1")
@@ -41,7 +41,7 @@ async fn connect(shop: &Shop, password: &str) -> Result<Client, Error> {
     Ok(client)
 }
 
-fn runtime() -> Runtime {
+pub fn runtime() -> Runtime {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -51,7 +51,7 @@ fn runtime() -> Runtime {
 
 impl Asked {
     /// A shop that has sold three times, and somebody who may ask.
-    fn stocked() -> Asked {
+    pub fn stocked() -> Asked {
         let shop = shop(Vec::new(), Limits::default());
         let products = r#"[{"product_id":"p1","category":"toys","price":"12.50"},
             {"product_id":"p2","category":"books","price":"8"}]"#;
@@ -70,7 +70,7 @@ impl Asked {
     }
 
     /// The rows of statements as text, a row a line, fields apart by `|`; NULL is `-`.
-    fn rows(&self, sql: &str) -> Vec<String> {
+    pub fn rows(&self, sql: &str) -> Vec<String> {
         let messages = self.runtime.block_on(self.client.simple_query(sql));
         let messages = messages.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         let line = |message| match message {
@@ -84,14 +84,14 @@ impl Asked {
     }
 
     /// The SQLSTATE of a failure, its message, and the place that it names.
-    fn fault(&self, sql: &str) -> (String, String, Option<u32>) {
+    pub fn fault(&self, sql: &str) -> (String, String, Option<u32>) {
         let asked = self.runtime.block_on(self.client.simple_query(sql));
         let error = asked.err().unwrap_or_else(|| panic!("{sql} is answered"));
         told(&error)
     }
 }
 
-fn told(error: &Error) -> (String, String, Option<u32>) {
+pub fn told(error: &Error) -> (String, String, Option<u32>) {
     let told = error.as_db_error().unwrap_or_else(|| panic!("{error:?}"));
     let position = told.position().map(|position| match position {
         tokio_postgres::error::ErrorPosition::Original(position) => *position,
