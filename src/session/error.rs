@@ -209,7 +209,7 @@ impl SessionError {
 
 /// The number, from one, of the character at a line and column, which count from one as well;
 /// `None` if the text has no such place.
-fn character(sql: &str, line: u64, column: u64) -> Option<usize> {
+pub(super) fn character(sql: &str, line: u64, column: u64) -> Option<usize> {
     let before = usize::try_from(line.checked_sub(1)?).ok()?;
     let mut lines = sql.split('\n');
     let passed: usize = lines

@@ -5,6 +5,7 @@
 //! together. A query that needs more fails; it never spills to disk.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -26,8 +27,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 
-use super::error::{Code, SessionError};
+use super::error::{Code, SessionError, character};
 use super::outcome::Described;
+use super::write::folded;
 use crate::catalog::Snapshot;
 use crate::engine::Program;
 use crate::model;
@@ -120,7 +122,13 @@ impl Queries {
         let state = self
             .over(view, named, target)
             .map_err(|trouble| match trouble {
-                Missing::Relation(name) => missing(&name, view, sql),
+                Missing::Relation(name) => {
+                    let error = missing(&name, view);
+                    match place_of(&name, &statement, sql) {
+                        Some(position) => error.at(position),
+                        None => error,
+                    }
+                }
                 Missing::Failed(error) => of(error),
             })?;
         let plan = state.statement_to_plan(statement).await.map_err(of)?;
@@ -338,8 +346,8 @@ fn cast_types(plan: &LogicalPlan) -> Result<HashMap<String, DataType>, DataFusio
 }
 
 /// Why a name cannot be read.
-fn missing(name: &str, view: View<'_>, sql: &str) -> SessionError {
-    let error = match view.program.script.table(name) {
+fn missing(name: &str, view: View<'_>) -> SessionError {
+    match view.program.script.table(name) {
         Some(_) => SessionError::not_held(name),
         None => {
             let error = SessionError::no_relation(name);
@@ -348,11 +356,26 @@ fn missing(name: &str, view: View<'_>, sql: &str) -> SessionError {
                 None => error,
             }
         }
-    };
-    match sql.to_ascii_lowercase().find(name) {
-        Some(byte) => error.at(sql[..byte].chars().count() + 1),
-        None => error,
     }
+}
+
+/// Where a statement first names a relation: the number of a character, from one.
+fn place_of(name: &str, statement: &Statement, sql: &str) -> Option<usize> {
+    let inner = match statement {
+        Statement::Statement(inner) => inner.as_ref(),
+        _ => return None,
+    };
+    let mut start = None;
+    let _: ControlFlow<()> = ast::visit_relations(inner, |relation| {
+        if folded(relation) != name {
+            return ControlFlow::Continue(());
+        }
+        let first = relation.0.first().and_then(|part| part.as_ident());
+        start = first.map(|first| first.span.start);
+        ControlFlow::Break(())
+    });
+    let start = start?;
+    character(sql, start.line, start.column)
 }
 
 /// Rows as the optimiser may take them: it trusts a column that is said to hold no null, and a

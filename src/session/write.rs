@@ -301,7 +301,7 @@ fn reads_rows(source: Option<&ast::Query>, table: &ast::ObjectName) -> bool {
 }
 
 /// A name as names are folded, without the schema that all tables are in.
-fn folded(name: &ast::ObjectName) -> String {
+pub(super) fn folded(name: &ast::ObjectName) -> String {
     let parts = name.0.iter().filter_map(|part| part.as_ident());
     let parts = parts.map(|part| match part.quote_style {
         Some(_) => part.value.clone(),
