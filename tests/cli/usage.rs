@@ -5,8 +5,9 @@ use std::process::Command;
 
 use crate::shop::{Run, Shop, top};
 
-const SUBCOMMANDS: [&str; 8] = [
+const SUBCOMMANDS: [&str; 9] = [
     "replay",
+    "sql",
     "check",
     "explain",
     "verify",

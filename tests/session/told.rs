@@ -54,6 +54,8 @@ fn a_fault_has_its_place() {
     };
     assert_eq!(place("SELECT amont FROM sales"), Some("amont FROM sales"));
     assert_eq!(place("SELECT * FROM seles"), Some("seles"));
+    // A column is called so as well.
+    assert_eq!(place("SELECT total\n FROM tota"), Some("tota"));
     assert_eq!(
         place("CREATE VIEW v AS\n  SELECT * FROM seles"),
         Some("seles")
