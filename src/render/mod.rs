@@ -5,8 +5,8 @@
 //! arranged or grouped by key. An arrangement of a node by a key is made once, whoever asks for it.
 //!
 //! What an epoch costs is mostly the number of operators, so there are few: work done row by row
-//! for one reader is done in the reader's operator ([`flow`]), rows are counted where they leave an
-//! operator anyway, and all outputs end in one operator ([`publish`]).
+//! for one reader is done in the reader's operator (`flow`), rows are counted where they leave an
+//! operator anyway, and all outputs end in one operator (`publish`).
 //!
 //! Rows that an expression fails on are put aside as rejects. Nodes that read `tillrace.rejects` are
 //! rendered after all others and see the rejects of an epoch when no other node can find more of it, so that
