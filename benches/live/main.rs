@@ -268,8 +268,10 @@ fn smoke(binary: &Path) -> Result<()> {
     ];
     all_users(&server, &mut load)?;
     let http = server.http;
-    let reader =
-        thread::spawn(move || reads::read(http, "visits_by_user", 500.0, Duration::from_secs(2)));
+    let reader = thread::spawn(move || {
+        let path = "/views/visits_by_user?user_id=";
+        reads::read(http, path, 500.0, Duration::from_secs(2))
+    });
     let sent = load.send(5_000.0, Duration::from_secs(2))?;
     let read = reader.join().ok().context("the reader panicked")??;
     let made = load.traffic.made;
