@@ -5,11 +5,12 @@
 
 use std::ops::ControlFlow;
 
+use arrow::datatypes::DataType;
 use datafusion::common::Span;
 use datafusion::execution::context::SessionState;
-use datafusion::logical_expr::Volatility;
+use datafusion::logical_expr::{LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, Spanned, TableFactor, Visit, Visitor, visit_expressions,
+    Expr, Function, SelectItem, SetExpr, Spanned, TableFactor, Visit, Visitor, visit_expressions,
 };
 
 use super::clock;
@@ -71,7 +72,7 @@ impl Visitor for Checker<'_> {
         if let TableFactor::UNNEST { array_exprs, .. } = factor {
             for list in array_exprs.iter().filter(|list| names_column(list)) {
                 let message = "UNNEST of a column in FROM is not kept up to date yet".to_owned();
-                let help = "write SELECT ..., unnest(column) AS element in a sub-query";
+                let help = "write LATERAL (SELECT unnest(column) AS element) instead";
                 self.refuse(list, message, help);
             }
         }
@@ -92,4 +93,60 @@ fn names_column(expr: &Expr) -> bool {
         _ => ControlFlow::Continue(()),
     });
     found.is_break()
+}
+
+/// Refuses columns of a view whose values have no type of their own, as `->` gives them.
+pub(super) fn check_types(view: &View, query: &LogicalPlan) -> Result<(), Vec<Fault>> {
+    let fields = query.schema().fields().iter().enumerate();
+    let untyped = fields.filter(|(_, field)| has_no_type(field.data_type()));
+    let faults: Vec<Fault> = untyped
+        .map(|(at, field)| {
+            let message = format!(
+                "column `{}` has no type: it is a piece of JSON",
+                field.name()
+            );
+            let help = "cast it, or ask by ->>".to_owned();
+            fault(view, place_of_column(view, at), message, Some(help))
+        })
+        .collect();
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(faults),
+    }
+}
+
+fn has_no_type(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Union(..) => true,
+        DataType::List(field) | DataType::LargeList(field) => has_no_type(field.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_no_type(field.data_type())),
+        _ => false,
+    }
+}
+
+/// Where a view's text has a column of its answer, if the text has them one by one.
+fn place_of_column(view: &View, at: usize) -> Option<Span> {
+    let SetExpr::Select(select) = view.query.body.as_ref() else {
+        return None;
+    };
+    let mut items = select.projection.iter().take(at + 1);
+    let is_one = |item: &SelectItem| {
+        matches!(
+            item,
+            SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
+        )
+    };
+    match items.clone().all(is_one) {
+        true => match items.nth(at)? {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+                // A call does not know where it ends.
+                Span::try_from_sqlparser_span(match expr {
+                    Expr::Function(call) => call.name.span(),
+                    other => other.span(),
+                })
+            }
+            _ => None,
+        },
+        false => None,
+    }
 }

@@ -164,6 +164,9 @@ fn read_view(
     let of_view = |error: DataFusionError| Trouble::from(error).faults(&view);
     let written = session::query_plan(&context.state(), &view).map_err(of_view)?;
     check_names(&view, &written)?;
+    if view.materialized {
+        check::check_types(&view, &written)?;
+    }
     check_decision_key(&view, &written)?;
     subquery::check(&view, &written, &trial.graph, &trial.sources)
         .map_err(|trouble| trouble.faults(&view))?;

@@ -116,19 +116,12 @@ pub fn state(plan: &Plan, node: NodeId) -> State {
             keys,
             aggregates,
         } => reduce_state(plan, *input, keys, aggregates),
-        Op::Join { left, right, .. } => {
-            let sides = match left == right {
-                true => format!("the rows of n{}", left.0),
-                false => format!("the rows of n{} and of n{}", left.0, right.0),
-            };
-            let bounds = [keyed_rows(plan, *left), keyed_rows(plan, *right)];
-            let bound = match bounds {
-                [Some(left), Some(right)] if left == right => Some(left),
-                [Some(left), Some(right)] => Some(format!("{left} and {right}")),
-                _ => None,
-            };
-            State::of(sides, bound)
-        }
+        Op::Join {
+            left,
+            right,
+            left_keys,
+            ..
+        } => join_state(plan, [*left, *right], left_keys.is_empty()),
         Op::TopK { input, .. } => State::of(
             format!("the rows of n{}", input.0),
             keyed_rows(plan, *input),
@@ -176,6 +169,24 @@ pub fn state(plan: &Plan, node: NodeId) -> State {
         | Op::Unnest { .. }
         | Op::Union { .. }
         | Op::Negate { .. } => State::none(),
+    }
+}
+
+/// What a join of two sides keeps; without keys each row of a side meets all of the other.
+fn join_state(plan: &Plan, [left, right]: [NodeId; 2], every_pair: bool) -> State {
+    let rows = match left == right {
+        true => format!("the rows of n{}", left.0),
+        false => format!("the rows of n{} and of n{}", left.0, right.0),
+    };
+    let bound = match [keyed_rows(plan, left), keyed_rows(plan, right)] {
+        [Some(left), Some(right)] if left == right => Some(left),
+        [Some(left), Some(right)] => Some(format!("{left} and {right}")),
+        _ => None,
+    };
+    let cost = "a changed row costs as much as the other side has rows".to_owned();
+    State {
+        cost: every_pair.then_some(cost),
+        ..State::of(rows, bound)
     }
 }
 

@@ -393,7 +393,11 @@ fn lists_are_unnested() {
         "CREATE TABLE t (id BIGINT, tags TEXT[]);
          CREATE MATERIALIZED VIEW tags AS SELECT id, unnest(tags) AS tag FROM t;
          CREATE MATERIALIZED VIEW counts AS
-           SELECT tag, count(*) AS c FROM (SELECT unnest(tags) AS tag FROM t) GROUP BY tag;",
+           SELECT tag, count(*) AS c FROM (SELECT unnest(tags) AS tag FROM t) GROUP BY tag;
+         CREATE MATERIALIZED VIEW beside AS
+           SELECT id, tag FROM t, LATERAL (SELECT unnest(t.tags) AS tag) AS u;
+         CREATE MATERIALIZED VIEW or_none AS
+           SELECT id, tag FROM t LEFT JOIN LATERAL (SELECT unnest(t.tags) AS tag) AS u ON true;",
         r#"
         t + {"id": 1, "tags": ["a", "b", null]}
         t + {"id": 2, "tags": []}

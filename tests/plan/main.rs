@@ -317,6 +317,11 @@ fn what_state_grows_with_and_what_bounds_it_is_said() {
     ] {
         assert!(text.contains(expected), "{text}");
     }
+    let cost = "cost: a changed row costs as much as the other side has rows";
+    let text = explained("SELECT s.price FROM sales s JOIN visits v ON s.sale_id < v.user_id");
+    assert!(text.contains(cost), "{text}");
+    let text = explained("SELECT s.price FROM sales s JOIN visits v ON s.sale_id = v.user_id");
+    assert!(!text.contains(cost), "{text}");
     let text = explained("SELECT p.category, count(*) AS n FROM products p GROUP BY p.category");
     assert!(
         text.contains("the different category; bounded by the rows of products"),

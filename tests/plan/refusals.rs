@@ -146,7 +146,19 @@ fn what_has_no_node_yet_is_refused_by_name() {
         "SELECT s.sale_id, t.tag FROM sales s CROSS JOIN UNNEST(s.tags) AS t(tag)",
         "s.tags",
         "UNNEST of a column in FROM",
-        "unnest(column) AS element",
+        "LATERAL (SELECT unnest(column) AS element)",
+    );
+    check(
+        "SELECT sale_id, category -> 'a' AS a FROM sales",
+        "category -> 'a'",
+        "column `a` has no type",
+        "cast it, or ask by ->>",
+    );
+    check(
+        "SELECT json_get(category, 'a') AS a FROM sales",
+        "json_get",
+        "column `a` has no type",
+        "cast it, or ask by ->>",
     );
 }
 
